@@ -1,0 +1,75 @@
+"""Holds the tree to its rules: who may include whom, one sentence on top of every file, paths in documents exist."""
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[1])
+
+# Room -> what its files may include. `inference` may see only the two headers that describe the plug-in.
+MAY_INCLUDE = {
+    "context": {"context"},
+    "inference": {"inference", "cuda"},
+    "cuda": {"cuda"},
+    "lsp": {"lsp", "context", "inference"},
+}
+JSON_HEADERS = re.compile(r'#include [<"](nlohmann/json\.hpp|boost/)')
+MAY_PARSE_JSON = {"inference": {"json_file.cpp", "safetensors.cpp", "tokenizer.cpp", "model_config.cpp"}}
+INCLUDE = re.compile(r'^\s*#include "([a-z_]+)/([^"]+)"', re.MULTILINE)
+SOURCES = ("*.h", "*.cpp", "*.cu", "*.cuh")
+LONGEST_FILE = 500
+
+
+def sources(folder):
+    return sorted(p for pattern in SOURCES for p in (ROOT / folder).rglob(pattern))
+
+
+def first_comment(text):
+    """The sentence on top of a file, without its comment marks; empty where there is none."""
+    lines = [line for line in text.splitlines() if not line.startswith("#!")]
+    if not lines:
+        return ""
+    match = re.match(r'^(?://|#|--|;+|"""|/\*\*?)\s*(.+)', lines[0])
+    return match.group(1) if match else ""
+
+
+def problems():
+    for room, allowed in MAY_INCLUDE.items():
+        for path in sources(room):
+            text = path.read_text()
+            name = path.relative_to(ROOT)
+            for other, header in INCLUDE.findall(text):
+                if other not in allowed:
+                    yield f"{name}: includes {other}/{header}; {room} may include only {', '.join(sorted(allowed))}"
+            if room in ("context", "cuda") and JSON_HEADERS.search(text):
+                yield f"{name}: JSON and Asio headers stay out of {room}"
+            if room == "inference" and JSON_HEADERS.search(text) and path.name not in MAY_PARSE_JSON["inference"]:
+                yield f"{name}: of inference only {', '.join(sorted(MAY_PARSE_JSON['inference']))} read JSON"
+    for folder in (*MAY_INCLUDE, "tests", "bench"):
+        for path in sources(folder):
+            text = path.read_text()
+            name = path.relative_to(ROOT)
+            if not first_comment(text):
+                yield f"{name}: the first line must say, in one sentence, what the file is for"
+            if text.count("\n") > LONGEST_FILE:
+                yield f"{name}: {text.count(chr(10))} lines; over {LONGEST_FILE}, split it by subject"
+            if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", text) and path.name != "layering.py":
+                yield f"{name}: finish it or file it; unfinished marks do not stay in the tree"
+            if folder != "tests" and '#include "tests/' in text:
+                yield f"{name}: nothing includes tests"
+    for document in sorted(ROOT.glob("*.md")):
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", document.read_text()):
+            if not (ROOT / target).exists():
+                yield f"{document.name}: links to {target}, which does not exist"
+
+
+def main():
+    found = list(problems())
+    for problem in found:
+        print(problem)
+    print(f"layering: {len(found)} problems")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
