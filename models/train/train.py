@@ -1,0 +1,322 @@
+"""Trains loopd on the GPUs of one machine within a budget of wall seconds: torchrun --nproc-per-node N train.py ...
+
+The clock starts with the process, so warm-up and compilation are inside --seconds; the learning rate, the depth
+curriculum and quantisation-aware training are functions of the share of the remaining time that has passed. Rank 0
+reads the clock and tells the others each step, so that all ranks take the same decisions. One JSON line per event
+goes to LOG. See README.md for the command of the shipped run.
+"""
+import argparse
+import json
+import math
+import os
+import random
+import sys
+import threading
+import time
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+import attention
+import export
+import model
+from optimizer import Weights
+
+START = time.time()
+FIM_END, PAD, UNWEIGHTED = 4, 7, (1, 2, 6, 7)
+# Share of the steps at each depth once the curriculum has opened the loops.
+DEPTHS = {1: 0.25, 2: 0.35, 3: 0.22, 4: 0.10, 6: 0.08}
+
+
+def arguments(argv=None):
+    p = argparse.ArgumentParser()
+    p.add_argument("--rows", required=True, help="folder rows.py fills: epoch-000.npy, ..., val.npy, bytes.npy")
+    p.add_argument("--out", required=True, help="folder for log.jsonl, weights and the exported model")
+    p.add_argument("--tokenizer", help="tokenizer.json to put beside the exported model")
+    p.add_argument("--seconds", type=float, required=True, help="training ends this long after the process starts")
+    p.add_argument("--budget-file", help="when it exists, the number in it replaces --seconds (read while running)")
+    p.add_argument("--batch", type=int, default=16, help="rows per GPU and step")
+    p.add_argument("--kernels", default="flash-expanded", choices=[*attention.CANDIDATES, "math"])
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--init", help="weights.pt to start from")
+    p.add_argument("--resume", help="state.pt to go on from exactly (weights and optimiser)")
+    p.add_argument("--save-state", action="store_true", help="also write state.pt at the end (weights and optimiser)")
+    p.add_argument("--muon-lr", type=float, default=0.02)
+    p.add_argument("--embed-lr", type=float, default=3e-3)
+    p.add_argument("--vector-lr", type=float, default=3e-3)
+    p.add_argument("--decay", type=float, default=0.03, help="decoupled weight decay of the matrices, times the rate")
+    p.add_argument("--warmup-steps", type=int, default=200)
+    p.add_argument("--loops-from", type=float, default=0.45, help="share of the time after which depths are mixed")
+    p.add_argument("--cool-from", type=float, default=0.65, help="share of the time after which the rate falls")
+    p.add_argument("--qat-from", type=float, default=0.85, help="share of the time after which weights are rounded")
+    p.add_argument("--first-exit", type=float, default=0.3, help="weight of the loss at exit 1 in deeper steps")
+    p.add_argument("--validate-every", type=float, default=150, help="seconds")
+    p.add_argument("--val-rows", type=int, default=192)
+    p.add_argument("--stop-tokens", type=float, default=150e6)
+    p.add_argument("--stop-loss", type=float, default=2.5, help="abort when depth 1 is above this after --stop-tokens")
+    p.add_argument("--tiny", action="store_true", help="a toy shape, for rehearsal on a CPU")
+    return p.parse_args(argv)
+
+
+def rate(a, progress, step):
+    """Learning rate factor: warm-up in steps, plateau, then a straight fall to 2 % at the end."""
+    warm = min(1.0, (step + 1) / a.warmup_steps)
+    cool = 1.0 if progress < a.cool_from else (1 - progress) / (1 - a.cool_from)
+    return warm * max(cool, 0.02)
+
+
+def pick_depth(a, progress, step):
+    if progress < a.loops_from:
+        return 1
+    return random.Random(a.seed * 1000003 + step).choices(list(DEPTHS), list(DEPTHS.values()))[0]
+
+
+class Rows:
+    """Batches of this rank, epoch after epoch, as rows.py finishes them."""
+
+    def __init__(self, folder, rank, world, batch, log):
+        self.folder, self.rank, self.world, self.batch, self.log = folder, rank, world, batch, log
+        self.epoch, self.at, self.rows = -1, 0, None
+
+    def next(self):
+        while self.rows is None or self.at + self.batch > len(self.rows):
+            self.open_next()
+        out = self.rows[self.at:self.at + self.batch]
+        self.at += self.batch
+        return torch.from_numpy(out.astype(np.int64))
+
+    def open_next(self):
+        """Waits for the next epoch; after 60 s without one, the last is read again rather than stopping the run."""
+        path = os.path.join(self.folder, f"epoch-{self.epoch + 1:03d}.npy")
+        since = time.time()
+        while not os.path.exists(path):
+            if self.rows is not None and time.time() - since > 60:
+                self.log(event="epoch repeated", epoch=self.epoch)
+                self.at = 0
+                return
+            if time.time() - since > 600:
+                sys.exit(f"no {path} after 600 s: is rows.py running?")
+            time.sleep(0.05)
+        everything = np.load(path, mmap_mode="r")
+        usable = len(everything) // self.world * self.world
+        self.rows, self.epoch, self.at = everything[:usable][self.rank::self.world], self.epoch + 1, 0
+        self.log(event="epoch", epoch=self.epoch, rows=len(everything), waited=round(time.time() - since, 1))
+
+
+def split_rows(rows, device):
+    """(inputs, targets, loss weights) on the device, from rows [B, T + 1]."""
+    rows = rows.to(device, non_blocking=True)
+    ids, targets = rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+    weights = torch.ones_like(targets, dtype=torch.float32)
+    weights[targets == FIM_END] = 4.0
+    for t in UNWEIGHTED:
+        weights[targets == t] = 0.0
+    return ids, targets, weights
+
+
+def validate(net, weights, val, sizes, batch, quantised, rank, world, device, depths=6):
+    """Bits per byte of the held-out rows at exits 1..depths, by one deep pass; special tokens are not counted."""
+    weights.refresh(quantised)
+    sums = torch.zeros(depths + 1, dtype=torch.float64, device=device)
+    for at in range(rank * batch, len(val) - batch + 1, world * batch):
+        ids, targets, w = split_rows(torch.from_numpy(val[at:at + batch].astype(np.int64)), device)
+        spell = sizes[targets]
+        counted = (spell > 0).flatten()
+        sums[depths] += spell.sum()
+        # With gradients on, the compiled graphs of training are reused; the graph is dropped unused.
+        hs = net.states(weights.leaves, ids, depths)
+        for x in range(depths):
+            with torch.no_grad():
+                h = hs[x].detach().requires_grad_()
+            _, nll = net.head(h, weights.leaves["norm"], weights.leaves["embed"], targets, w)
+            sums[x] += nll[counted].double().sum()
+        del hs
+    if world > 1:
+        dist.all_reduce(sums)
+    return [round((s / sums[depths] / math.log(2)).item(), 4) for s in sums[:depths]]
+
+
+class Clock:
+    """Rank 0's view of the time, told to everyone once per step."""
+
+    def __init__(self, a, rank, world):
+        self.a, self.rank, self.world, self.began, self.end = a, rank, world, time.time(), START + a.seconds
+
+    def tick(self, step, abort=False):
+        """(progress in [0, 1], abort flag); progress 1 means stop."""
+        if self.rank == 0 and step % 50 == 0 and self.a.budget_file and os.path.exists(self.a.budget_file):
+            self.end = START + float(open(self.a.budget_file).read())
+        progress = min(1.0, (time.time() - self.began) / max(1.0, self.end - self.began))
+        told = torch.tensor([progress, float(abort)], dtype=torch.float64)
+        if self.world > 1:
+            dist.broadcast(told, 0, group=CONTROL)
+        return told[0].item(), told[1].item() > 0
+
+
+CONTROL = None
+
+
+def setup():
+    """(rank, world, device); one process per GPU under torchrun, or one process alone."""
+    global CONTROL
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high")
+    if world > 1:
+        dist.init_process_group("nccl" if cuda else "gloo")
+        CONTROL = dist.new_group(backend="gloo")
+    return rank, world, device
+
+
+def make_log(path, rank):
+    def log(**fields):
+        if rank == 0:
+            line = json.dumps({"s": round(time.time() - START, 1), **fields})
+            print(line, flush=True)
+            with open(path, "a") as f:
+                f.write(line + "\n")
+    return log
+
+
+def one_step(a, net, weights, batch, depth, world):
+    """Forward, backward and gradient exchange; returns {exit: mean nll} tensors still on the device."""
+    ids, targets, w = batch
+    weights.zero_grad()
+    exits = {depth: 1.0} if depth == 1 else {depth: 1.0, 1: a.first_exit}
+    losses = net.losses(weights.leaves, ids, targets, w, depth, exits)
+    total = sum(losses[x][0] * exits[x] for x in exits) / targets.numel()
+    total.backward()
+    if world > 1:
+        dist.all_reduce(weights.grad_flat, op=dist.ReduceOp.AVG)
+        dist.all_reduce(weights.small_grad_flat, op=dist.ReduceOp.AVG)
+    counted = (w > 0).flatten()
+    return {x: (losses[x][1] * counted).sum() / counted.sum() for x in exits}
+
+
+def warm_up(a, net, weights, rows, device):
+    """Compiles every graph of the run before the schedule starts; changes no weight."""
+    for depth in (1, 2):
+        one_step(a, net, weights, split_rows(rows, device), depth, 1)
+    weights.refresh(True)
+    weights.refresh(False)
+    if device.type == "cuda":
+        one_step(a, net, weights, split_rows(rows, device), max(DEPTHS), 1)
+        torch.cuda.synchronize()
+
+
+def main():
+    a = arguments()
+    rank, world, device = setup()
+    os.makedirs(a.out, exist_ok=True)
+    log = make_log(os.path.join(a.out, "log.jsonl"), rank)
+    shape = model.Shape(width=128, hidden=256, layers=2, heads=4, kv_heads=2, head_dim=32) if a.tiny else model.Shape()
+    cuda = device.type == "cuda"
+    masters = model.initial_weights(shape, a.seed)
+    if a.init:
+        masters.update({n: t for n, t in torch.load(a.init, map_location="cpu").items() if n in masters})
+    weights = Weights(shape, masters, device, torch.bfloat16 if cuda else torch.float32)
+    if a.resume:
+        weights.load_state(torch.load(a.resume, map_location="cpu"))
+    weights.refresh(False)
+    source = Rows(a.rows, rank, world, a.batch, log)
+    first = source.next()
+    kernels = attention.select(a.kernels, first.shape[1] - 1, device) if cuda else attention.Math
+    net = model.Model(shape, kernels, compiled=cuda)
+    val = np.load(os.path.join(a.rows, "val.npy"))[:a.val_rows]
+    sizes = torch.from_numpy(np.load(os.path.join(a.rows, "bytes.npy")).astype(np.int64)).to(device)
+    log(event="start", world=world, command=sys.argv, torch=torch.__version__, kernels=a.kernels,
+        device=torch.cuda.get_device_name() if cuda else "cpu",
+        parameters=sum(t.numel() for t in masters.values()))
+    warm_up(a, net, weights, first, device)
+    if world > 1:
+        dist.barrier()
+    log(event="warm", memory_gb=round(torch.cuda.max_memory_allocated() / 2**30, 1) if cuda else 0)
+    step, tokens = run(a, net, weights, source, val, sizes, rank, world, device, log, first)
+    finish(a, shape, net, weights, val, sizes, rank, world, device, log, step, tokens)
+    if world > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+def run(a, net, weights, source, val, sizes, rank, world, device, log, rows):
+    """The training loop; returns (steps, tokens seen by all ranks)."""
+    clock, step, tokens, abort, judged = Clock(a, rank, world), 0, 0, False, bool(a.init or a.resume)
+    pending, meter, events = [], [], []
+    since_log, since_val, tokens_then = time.time(), time.time(), 0
+    while True:
+        progress, abort = clock.tick(step, abort)
+        if abort:
+            raise SystemExit(f"stopped: depth 1 did not fall under {a.stop_loss} nats within {a.stop_tokens:.0f} tokens")
+        if progress >= 1.0:
+            return step, tokens
+        depth, quantised, factor = pick_depth(a, progress, step), progress >= a.qat_from, rate(a, progress, step)
+        weights.refresh(quantised)
+        means = one_step(a, net, weights, split_rows(rows, device), depth, world)
+        weights.step(factor, a.muon_lr, a.decay, a.vector_lr, a.embed_lr)
+        pending += [(x, depth, v) for x, v in means.items()]
+        tokens += rows[:, 1:].numel() * world
+        rows = source.next()
+        # The CPU may run at most two steps ahead, or its clock would be ahead of the work.
+        if device.type == "cuda":
+            events.append(torch.cuda.Event())
+            events[-1].record()
+            if len(events) > 2:
+                events.pop(0).synchronize()
+        if step % 50 == 49:
+            meter, pending = [(x, d, v.item()) for x, d, v in pending], []
+            now = time.time()
+            log(step=step + 1, progress=round(progress, 4), tokens=tokens, lr=round(factor, 4), quantised=quantised,
+                loss={f"{x}of{d}": round(float(np.mean([v for y, e, v in meter if (y, e) == (x, d)])), 4)
+                      for x, d in sorted({(y, e) for y, e, _ in meter})},
+                tok_s=int((tokens - tokens_then) / (now - since_log)))
+            since_log, tokens_then = now, tokens
+            shallow = [v for x, _, v in meter if x == 1]
+            if tokens > a.stop_tokens and not judged:
+                judged, abort = True, not np.mean(shallow) < a.stop_loss
+        if step % 1000 == 999 and world > 1:
+            for flat in (weights.master_flat, weights.small_flat):
+                dist.broadcast(flat, 0)
+        step += 1
+        if step % 50 == 0:
+            due = torch.tensor([float(time.time() - since_val > a.validate_every)])
+            if world > 1:
+                dist.broadcast(due, 0, group=CONTROL)
+            if due.item():
+                log(event="validation", step=step, tokens=tokens, progress=round(progress, 4),
+                    bits_per_byte=validate(net, weights, val, sizes, a.batch, quantised, rank, world, device))
+                save(weights, os.path.join(a.out, "weights.pt"), rank)
+                since_val = time.time()
+
+
+def save(weights, path, rank):
+    """Writes the masters from a thread, so that the GPUs go on."""
+    if rank == 0:
+        named = weights.named()
+
+        def write():
+            torch.save(named, path + ".part")
+            os.replace(path + ".part", path)
+        threading.Thread(target=write).start()
+
+
+def finish(a, shape, net, weights, val, sizes, rank, world, device, log, step, tokens):
+    """Exports first, then measures: the model must exist even if something later fails."""
+    if rank == 0:
+        named = weights.named()
+        total = export.write_model(os.path.join(a.out, "model"), shape, named, a.tokenizer)
+        log(event="exported", bytes=total)
+        torch.save(named, os.path.join(a.out, "weights.pt"))
+    rounded = validate(net, weights, val, sizes, a.batch, True, rank, world, device)
+    plain = validate(net, weights, val, sizes, a.batch, False, rank, world, device)
+    log(event="final", steps=step, tokens=tokens, bits_per_byte_int4=rounded, bits_per_byte_bf16=plain)
+    if rank == 0 and a.save_state:
+        torch.save(weights.state(), os.path.join(a.out, "state.pt"))
+    log(event="done")
+
+
+if __name__ == "__main__":
+    main()
