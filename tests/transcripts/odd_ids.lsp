@@ -1,0 +1,19 @@
+# Ids are kept as they came: strings, zero, negative, large; the same id twice is answered twice.
+> {"jsonrpc":"2.0","id":0,"method":"initialize","params":{"processId":null,"rootUri":null,"capabilities":{}}}
+< {"id":0,"result":{"capabilities":"<any>"}}
+> {"jsonrpc":"2.0","id":"","method":"no/such"}
+< {"id":"","error":{"code":-32601}}
+> {"jsonrpc":"2.0","id":-7,"method":"no/such"}
+< {"id":-7,"error":{"code":-32601}}
+> {"jsonrpc":"2.0","id":9007199254740991,"method":"no/such"}
+< {"id":9007199254740991,"error":{"code":-32601}}
+> {"jsonrpc":"2.0","id":"id-ü-😀","method":"no/such"}
+< {"id":"id-ü-😀","error":{"code":-32601}}
+> {"jsonrpc":"2.0","id":5,"method":"no/such"}
+> {"jsonrpc":"2.0","id":5,"method":"no/such"}
+< {"id":5,"error":{"code":-32601}}
+< {"id":5,"error":{"code":-32601}}
+> {"jsonrpc":"2.0","id":6,"method":"shutdown"}
+< {"id":6,"result":null}
+> {"jsonrpc":"2.0","method":"exit"}
+exit 0
