@@ -73,6 +73,27 @@ def main():
     seed("json_rpc", "answers", '{"jsonrpc":"2.0","id":1,"result":1}\n{"jsonrpc":"2.0","id":1,"error":{"code":1}}')
     seed("json_rpc", "not_utf8", life[0].encode() + b'\n{"jsonrpc":"2.0","id":2,"method":"echo","params":["\xff"]}')
 
+    place = {"textDocument": {"uri": "file:///a.py"}, "position": {"line": 1, "character": 2}}
+    span = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 1}}
+    capabilities = {
+        "general": {"positionEncodings": ["utf-8", "utf-16"]},
+        "textDocument": {"inlineCompletion": {}, "completion": {"completionItem": {"snippetSupport": True}}},
+        "workspace": {"configuration": True},
+    }
+    params = {
+        "initialize": {"processId": 1, "clientInfo": {"name": "x", "version": "1"}, "capabilities": capabilities,
+                       "workspaceFolders": [{"uri": "file:///w", "name": "w"}], "initializationOptions": {}},
+        "open": {"textDocument": {"uri": "file:///a.py", "languageId": "python", "version": 1, "text": "x"}},
+        "change": {"textDocument": {"uri": "file:///a.py", "version": 2},
+                   "contentChanges": [{"range": span, "text": "y"}, {"text": "z"}]},
+        "inline": {**place, "context": {"triggerKind": 2, "selectedCompletionInfo": {"range": span, "text": "x"}}},
+        "folders": {"event": {"added": [{"uri": "file:///v", "name": "v"}], "removed": []}},
+        "generate": {"prompt": "x", "suffix": "y", "sampling_params": {"temperature": 0.5, "max_tokens": 3, "seed": 1}},
+        "settings": {"settings": {"loopd": {"depth": {"identifier": 1}}}},
+    }
+    for name, value in params.items():
+        seed("protocol", name, json.dumps(value))
+
     two = {"a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
            "b": {"dtype": "I8", "shape": [4], "data_offsets": [24, 28]}}
     seed("safetensors", "two", safetensors(two, bytes(28)))
