@@ -21,7 +21,7 @@ struct AppliedEdit {
   std::size_t start = 0;
   std::size_t old_end = 0;
   std::size_t new_end = 0;
-  Point start_point, old_end_point, new_end_point;
+  Point start_point, old_end_point, new_end_point;  // rows end at "\n" alone, as the parser counts them
 };
 
 // Never changes after construction, so any thread may read it without a lock.
@@ -47,9 +47,14 @@ class Document {
                                             std::int64_t version, AppliedEdit* applied = nullptr) const;
 
  private:
+  Document(std::string text, std::int64_t version, std::vector<std::size_t> line_starts, bool lone_cr);
+  // Like point_at, with rows that end at "\n" only.
+  Point parser_point(std::size_t offset) const;
+
   std::string text_;
   std::int64_t version_;
   std::vector<std::size_t> line_starts_;
+  bool lone_cr_ = false;  // a "\r" without "\n" was seen, so rows of the parser and lines of LSP may differ
 };
 
 }  // namespace context
