@@ -21,6 +21,7 @@ struct EngineOptions {
   std::string device = "auto";  // auto | cpu | cuda
   int threads = 0;              // 0: one per core
   bool reference = false;       // run the specification (plain loops) instead of the fast kernels
+  bool need_tokenizer = true;   // false: token ids in, logits out
 };
 
 struct EngineInfo {
@@ -28,6 +29,7 @@ struct EngineInfo {
   std::string model_type;          // "loopd", "iquestloopcoder", "llama", ...
   std::string device;              // "cpu" or "cuda", and why in `device_reason`
   std::string device_reason;
+  std::string kernels;             // "reference", or the instruction set the fast kernels run on
   int max_depth = 1;               // loops the model was trained for
   int threads = 1;
   std::size_t parameters = 0;      // unique parameters
@@ -87,7 +89,8 @@ struct GenerateResult {
   Timings timings;
 };
 
-struct Model;  // weights, config: inference/model.h
+struct Model;    // weights, config: inference/model.h
+struct Compute;  // kernels and threads: inference/engine_state.h
 
 class Engine {
  public:
@@ -98,6 +101,8 @@ class Engine {
   const EngineInfo& info() const { return info_; }
   const Tokenizer& tokenizer() const;
   const Model& model() const { return *model_; }
+  // Mutable behind its own mutex: scratch memory and threads, nothing that changes a result.
+  Compute& compute() const { return *compute_; }
   FimLayout fim_layout() const { return fim_layout_; }
 
   // Token ids of a fill-in-the-middle prompt in the model's own layout. Where the layout joins prefix and middle, the
@@ -117,6 +122,7 @@ class Engine {
   Engine() = default;
   EngineInfo info_;
   std::unique_ptr<const Model> model_;
+  std::unique_ptr<Compute> compute_;
   FimLayout fim_layout_ = FimLayout::none;
   std::vector<TokenId> stop_tokens_;
 };

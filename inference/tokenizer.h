@@ -35,6 +35,7 @@ class Tokenizer {
   std::size_t size() const;
 
  private:
+  friend class TokenizerReader;
   struct State;
   explicit Tokenizer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

@@ -14,7 +14,7 @@ MAY_INCLUDE = {
     "lsp": {"lsp", "context", "inference"},
 }
 JSON_HEADERS = re.compile(r'#include [<"](nlohmann/json\.hpp|boost/)')
-MAY_PARSE_JSON = {"inference": {"json_file.cpp", "safetensors.cpp", "tokenizer.cpp", "model_config.cpp"}}
+MAY_PARSE_JSON = {"inference": {"safetensors.cpp", "tokenizer_json.cpp", "model_config.cpp"}}
 INCLUDE = re.compile(r'^\s*#include "([a-z_]+)/([^"]+)"', re.MULTILINE)
 SOURCES = ("*.h", "*.cpp", "*.cu", "*.cuh")
 LONGEST_FILE = 500

@@ -1,0 +1,158 @@
+// The looped forward pass on the CPU, step by step; which kernels run is decided by the Ops table.
+//
+// Source of the semantics: the iquestloopcoder checkpoints' architecture. Loop 1 is a plain Llama pass that fills KV1.
+// Loop r >= 2 runs the same weights over the same positions; each head mixes attention over KV1 with attention over a
+// window of this loop's own keys. Family::loopd enters every loop with the normed embedding (and the normed state).
+#include "inference/forward.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace inference {
+
+bool Forward::run(Timeline& timeline, int depth, std::size_t first_needed, std::stop_token stop) {
+  const std::vector<std::size_t> starts = timeline.plan(depth, first_needed);
+  const std::size_t end = timeline.tokens().size();
+  for (int r = 1; r <= depth; ++r) {
+    for (std::size_t first = starts[static_cast<std::size_t>(r - 1)]; first < end; first += kChunk) {
+      if (stop.stop_requested()) return false;
+      run_chunk(timeline, r, first, std::min(kChunk, end - first));
+    }
+  }
+  return !stop.stop_requested();
+}
+
+void Forward::run_chunk(Timeline& timeline, int r, std::size_t first, std::size_t rows) {
+  const ModelConfig& config = model_.config;
+  timeline.reserve(r, first + rows);
+  enter(timeline, r, first, rows);
+  for (int layer = 0; layer < config.layers; ++layer) {
+    attend(timeline, r, layer, first, rows);
+    feed_forward(model_.layers[static_cast<std::size_t>(layer)], rows);
+  }
+  const auto width = static_cast<std::size_t>(config.hidden_size);
+  std::copy_n(hidden_.begin(), rows * width, timeline.loop(r).states.begin() + static_cast<std::ptrdiff_t>(first * width));
+  timeline.advance(r, first, first + rows);
+}
+
+// The residual stream at the entry of loop r.
+void Forward::enter(Timeline& timeline, int r, std::size_t first, std::size_t rows) {
+  const ModelConfig& config = model_.config;
+  const auto width = static_cast<std::size_t>(config.hidden_size);
+  hidden_.resize(rows * width);
+  normed_.resize(rows * width);
+  const auto embed = [&](std::vector<float>& out) { ops_.embed(pool_, out.data(), model_.embedding, timeline.tokens().data() + first, rows); };
+  const float* state = r > 1 ? timeline.loop(r - 1).states.data() + first * width : nullptr;
+  if (config.family != Family::loopd) {
+    if (state) {
+      std::copy_n(state, rows * width, hidden_.begin());
+    } else {
+      embed(hidden_);
+    }
+    return;
+  }
+  // A loop beyond the trained ones is entered like the last trained one.
+  const auto row = static_cast<std::size_t>(std::min(r, config.max_depth));
+  embed(normed_);
+  ops_.rms_norm(pool_, hidden_.data(), normed_.data(), model_.loop_input_norm[row - 1].data(), rows, width, config.rms_norm_eps);
+  if (!state) return;
+  const std::vector<float>* gain = row >= 2 ? &model_.loop_state_norm[row - 2] : nullptr;
+  ops_.rms_norm(pool_, normed_.data(), state, gain ? gain->data() : nullptr, rows, width, config.rms_norm_eps);
+  for (std::size_t i = 0; i < rows * width; ++i) hidden_[i] += normed_[i];
+}
+
+void Forward::project(std::vector<float>& out, const std::vector<float>& x, const Matrix& matrix, std::size_t rows) {
+  out.resize(rows * static_cast<std::size_t>(matrix.rows));
+  ops_.matmul(pool_, out.data(), x.data(), matrix, rows);
+}
+
+namespace {
+
+void add_bias(std::vector<float>& x, const std::vector<float>& bias) {
+  if (bias.empty()) return;
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] += bias[i % bias.size()];
+}
+
+}  // namespace
+
+void Forward::attend(Timeline& timeline, int r, int index, std::size_t first, std::size_t rows) {
+  const ModelConfig& config = model_.config;
+  const Layer& layer = model_.layers[static_cast<std::size_t>(index)];
+  const auto width = static_cast<std::size_t>(config.hidden_size);
+  const auto dim = static_cast<std::size_t>(config.head_dim);
+  const auto kv_width = static_cast<std::size_t>(config.kv_width());
+  const AttentionShape shape{config.heads, config.kv_heads, config.head_dim};
+
+  // Queries, keys and values, normed per head where the model does so, then rotated by their absolute position.
+  ops_.rms_norm(pool_, normed_.data(), hidden_.data(), layer.input_norm.data(), rows, width, config.rms_norm_eps);
+  project(q_, normed_, layer.q, rows);
+  project(k_, normed_, layer.k, rows);
+  project(v_, normed_, layer.v, rows);
+  add_bias(q_, layer.q_bias);
+  add_bias(k_, layer.k_bias);
+  add_bias(v_, layer.v_bias);
+  if (config.qk_norm) {
+    const auto norm_heads = [&](std::vector<float>& x, const std::vector<float>& gain) {
+      mixed_.resize(x.size());
+      ops_.rms_norm(pool_, mixed_.data(), x.data(), gain.data(), x.size() / dim, dim, config.rms_norm_eps);
+      x.swap(mixed_);
+    };
+    norm_heads(q_, layer.q_gain);
+    norm_heads(k_, layer.k_gain);
+  }
+  ops_.rope(pool_, q_.data(), rows, config.heads, config.head_dim, first, config.rope_theta);
+  ops_.rope(pool_, k_.data(), rows, config.kv_heads, config.head_dim, first, config.rope_theta);
+
+  // Keys and values join this loop's cache before attention, so that a token sees itself.
+  LoopCache& own = timeline.loop(r);
+  for (std::size_t row = 0; row < rows; ++row) {
+    const std::size_t slot = (first + row) % own.capacity * kv_width;
+    std::memcpy(own.keys[static_cast<std::size_t>(index)].data() + slot, k_.data() + row * kv_width, kv_width * sizeof(float));
+    std::memcpy(own.values[static_cast<std::size_t>(index)].data() + slot, v_.data() + row * kv_width, kv_width * sizeof(float));
+  }
+
+  // Loop 1 attends to everything. Later loops attend to all of KV1 and to a window of their own, and mix by head.
+  global_.resize(q_.size());
+  ops_.attention(pool_, global_.data(), q_.data(), timeline.loop(1).view(index), shape, rows, first, 0);
+  if (r >= 2) {
+    local_.resize(q_.size());
+    mixed_.resize(q_.size());
+    // A loop that started late has no keys before its start; what it computes there is not exact and never read.
+    const std::size_t start = own.begin == own.end ? first : own.begin;
+    const KvView ring = own.view(index);
+    for (std::size_t row = 0; row < rows; ++row) {
+      const std::size_t window = std::min(static_cast<std::size_t>(config.window), first + row + 1 - start);
+      const std::size_t at = row * static_cast<std::size_t>(config.q_width());
+      ops_.attention(pool_, local_.data() + at, q_.data() + at, ring, shape, 1, first + row, window);
+    }
+    mix_by_gate(mixed_.data(), global_.data(), local_.data(), q_.data(), layer.loop_gate_weight.data(),
+                layer.loop_gate_bias.data(), rows, config.heads, config.head_dim);
+    global_.swap(mixed_);
+  }
+  project(projected_, global_, layer.o, rows);
+  for (std::size_t i = 0; i < rows * width; ++i) hidden_[i] += projected_[i];
+}
+
+void Forward::feed_forward(const Layer& layer, std::size_t rows) {
+  const ModelConfig& config = model_.config;
+  const auto width = static_cast<std::size_t>(config.hidden_size);
+  ops_.rms_norm(pool_, normed_.data(), hidden_.data(), layer.attention_norm.data(), rows, width, config.rms_norm_eps);
+  project(gate_, normed_, layer.gate, rows);
+  project(up_, normed_, layer.up, rows);
+  mixed_.resize(gate_.size());
+  ops_.swiglu(pool_, mixed_.data(), gate_.data(), up_.data(), gate_.size());
+  project(projected_, mixed_, layer.down, rows);
+  for (std::size_t i = 0; i < rows * width; ++i) hidden_[i] += projected_[i];
+}
+
+std::vector<float> Forward::logits(const Timeline& timeline, int depth, std::size_t first, std::size_t count) {
+  const ModelConfig& config = model_.config;
+  const auto width = static_cast<std::size_t>(config.hidden_size);
+  std::vector<float> result;
+  normed_.resize(count * width);
+  ops_.rms_norm(pool_, normed_.data(), timeline.loop(depth).states.data() + first * width, model_.norm.data(), count, width, config.rms_norm_eps);
+  project(result, normed_, model_.output(), count);
+  return result;
+}
+
+}  // namespace inference

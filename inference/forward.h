@@ -1,0 +1,42 @@
+// The looped forward pass: the same blocks over the same positions, once per loop.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "inference/model.h"
+#include "inference/ops.h"
+#include "inference/thread_pool.h"
+#include "inference/timeline.h"
+
+namespace inference {
+
+// Stateless but for scratch memory; one thread at a time.
+class Forward {
+ public:
+  Forward(const Model& model, const Ops& ops, ThreadPool& pool) : model_(model), ops_(ops), pool_(pool) {}
+
+  // Runs loops 1..depth as far as needed for exact states of loop `depth` from `first_needed` to the end of the
+  // timeline's tokens. False where `stop` was requested first; what was computed by then counts.
+  bool run(Timeline& timeline, int depth, std::size_t first_needed, std::stop_token stop);
+
+  // Logits [count][vocab] after positions [first, first + count) of loop `depth`, which must have run.
+  std::vector<float> logits(const Timeline& timeline, int depth, std::size_t first, std::size_t count);
+
+ private:
+  void run_chunk(Timeline& timeline, int r, std::size_t first, std::size_t rows);
+  void enter(Timeline& timeline, int r, std::size_t first, std::size_t rows);
+  void attend(Timeline& timeline, int r, int layer, std::size_t first, std::size_t rows);
+  void feed_forward(const Layer& layer, std::size_t rows);
+  void project(std::vector<float>& out, const std::vector<float>& x, const Matrix& matrix, std::size_t rows);
+
+  const Model& model_;
+  const Ops& ops_;
+  ThreadPool& pool_;
+  // Scratch, one row a token: the residual stream, its normed copy, and what attention and the MLP pass on.
+  std::vector<float> hidden_, normed_, q_, k_, v_, global_, local_, mixed_, projected_, gate_, up_;
+};
+
+}  // namespace inference
