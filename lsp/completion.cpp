@@ -1,0 +1,360 @@
+// The life of a completion, top to bottom: plan what to ask, draft it, trim it, verify it with the parser, revise or cut.
+#include "lsp/completion.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "context/check.h"
+#include "context/trim.h"
+
+namespace lsp {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double ms_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+
+// What is fixed before the model runs.
+struct Plan {
+  std::shared_ptr<const context::SyntaxTree> tree;
+  context::Cursor cursor;
+  context::Depth depth;
+  context::Prompt prompt;
+  std::string line_prefix;
+};
+
+// Text as the model wrote it, with the token that ends at each place.
+struct Draft {
+  std::string text;
+  std::vector<inference::TokenId> tokens;
+  std::vector<std::size_t> ends;  // offset in `text` just behind each token
+  std::vector<double> ms;         // what each token took
+  inference::FinishReason finish = inference::FinishReason::end_token;
+};
+
+// The tracker follows the newest text. Where the client has typed on since this request, its own text is parsed.
+std::shared_ptr<const context::SyntaxTree> tree_of(const CompletionInput& input) {
+  if (input.syntax) {
+    const auto parsed = input.syntax->parsed();
+    if (parsed.document == input.document) return parsed.tree;
+  }
+  return context::parse(input.language, input.document->text());
+}
+
+void find_place(const CompletionInput& input, Plan& plan) {
+  plan.tree = tree_of(input);
+  plan.cursor = context::classify(*input.document, plan.tree.get(), input.offset);
+  if (input.options.single_line) plan.cursor.single_line = true;
+  const std::size_t line_start = input.document->line_start(input.document->line_of(input.offset));
+  plan.line_prefix = input.document->text().substr(line_start, input.offset - line_start);
+}
+
+void choose_depth(const ModelPort& model, const CompletionInput& input, Plan& plan) {
+  const auto& options = input.options;
+  if (!options.depth) {
+    plan.depth = context::choose_depth(options.policy, plan.cursor, input.explicit_request, model.max_depth);
+    return;
+  }
+  plan.depth.wanted = std::max(1, *options.depth);
+  plan.depth.loops = std::min(plan.depth.wanted, model.max_depth);
+  plan.depth.revise = plan.depth.wanted - plan.depth.loops;
+}
+
+void fill_prompt(const ModelPort& model, const CompletionInput& input, Plan& plan) {
+  const auto& options = input.options;
+  const auto snippets = context::similar_snippets(*input.document, input.offset, input.others, options.snippet_count);
+  context::PromptBudget budget = options.budget;
+  // Special tokens and paths are not counted by the budget; 16 tokens for each file leave room for them.
+  const std::size_t reserved = static_cast<std::size_t>(options.max_tokens) + 16 * (snippets.size() + 1);
+  budget.total = std::min(budget.total, model.context > reserved + 64 ? model.context - reserved : 64);
+  budget.suffix = std::min(budget.suffix, budget.total / 3);
+  budget.snippets = std::min(budget.snippets, budget.total / 3);
+  plan.prompt = context::build_prompt(*input.document, input.offset, input.path, snippets, budget, model.count);
+}
+
+inference::FimPrompt fim(const context::Prompt& prompt, std::vector<inference::FimSegment>& segments, std::string_view prefix) {
+  segments.clear();
+  for (const auto& snippet : prompt.snippets) segments.push_back({snippet.path, snippet.text});
+  return {prompt.path, segments, prefix, prompt.suffix};
+}
+
+// One completion on its way; its functions are the stations that complete() calls in order.
+struct Run {
+  const ModelPort& model;
+  const CompletionInput& input;
+  std::stop_token stop;
+  Clock::time_point start = Clock::now();
+  Plan plan{};
+  Completion out{};
+
+  std::optional<Clock::time_point> deadline() const {
+    if (input.options.deadline.count() == 0) return std::nullopt;
+    return start + input.options.deadline;
+  }
+
+  bool out_of_time() const { return stop.stop_requested() || (deadline() && Clock::now() >= *deadline()); }
+
+  void explain(std::string sentence) {
+    if (!sentence.empty()) out.explain.push_back(std::move(sentence));
+  }
+
+  // Continues the prompt behind `kept`, text of an earlier pass that stays.
+  Draft generate(const std::string& kept, std::vector<inference::TokenId> banned_first) {
+    inference::GenerateParams params;
+    params.depth = plan.depth.loops;
+    params.max_tokens = input.options.max_tokens;
+    params.banned_first = std::move(banned_first);
+    params.deadline = deadline();
+    params.stop_rule = [&](std::string_view generated) {
+      return kept.empty() ? context::is_complete(plan.cursor, plan.line_prefix, generated)
+                          : context::is_complete(plan.cursor, plan.line_prefix, kept + std::string(generated));
+    };
+    std::vector<inference::FimSegment> segments;
+    const std::string prefix = plan.prompt.prefix + kept;
+    inference::GenerateResult result = model.generate(input.session, fim(plan.prompt, segments, prefix), params, stop);
+    count(result.timings);
+
+    Draft draft;
+    draft.text = std::move(result.text);
+    draft.finish = result.finish;
+    // The first tokens may spell bytes that stood in the prompt already: those are not part of the text.
+    std::size_t all = 0;
+    for (const auto token : result.tokens) all += model.token_bytes(token);
+    const std::size_t spelled = all > draft.text.size() ? all - draft.text.size() : 0;
+    std::size_t end = 0;
+    double before = 0;
+    for (std::size_t i = 0; i < result.tokens.size(); ++i) {
+      end += model.token_bytes(result.tokens[i]);
+      draft.ends.push_back(end > spelled ? end - spelled : 0);
+      const double until = i < result.token_ms.size() ? result.token_ms[i] : before;
+      draft.ms.push_back(until - before);
+      before = until;
+    }
+    draft.tokens = std::move(result.tokens);
+    return draft;
+  }
+
+  void count(const inference::Timings& timings) {
+    out.timings.prefill += timings.prefill_ms;
+    out.timings.decode += timings.decode_ms;
+    if (out.timings.prompt_tokens == 0) {
+      out.timings.prompt_tokens = timings.prompt_tokens;
+      out.timings.reused_tokens = timings.reused_tokens;
+    }
+    out.timings.generated_tokens += timings.generated_tokens;
+  }
+
+  // What of the generated text may be shown.
+  context::Trimmed trim(const std::string& generated, inference::FinishReason finish) {
+    const auto started = Clock::now();
+    context::Trimmed trimmed = context::trim(*input.document, input.offset, plan.cursor, generated);
+    const bool cut_short = finish == inference::FinishReason::max_tokens ||
+                           finish == inference::FinishReason::deadline ||
+                           finish == inference::FinishReason::context_full;
+    // Generation ended in the middle of a line, so that line is left out, unless it is the only one.
+    const std::size_t newline = trimmed.text.rfind('\n');
+    if (cut_short && trimmed.dropped.empty() && newline != std::string::npos && newline > 0) {
+      trimmed.text.resize(newline);
+      if (trimmed.text.back() == '\r') trimmed.text.pop_back();
+      trimmed.replace_after = 0;
+      trimmed.dropped = "the last line was unfinished (" + std::string(inference::name(finish)) + ")";
+    }
+    out.timings.check += ms_since(started);
+    return trimmed;
+  }
+
+  context::Verdict verify(const context::Trimmed& shown) {
+    const auto started = Clock::now();
+    const auto verdict =
+        context::check_insertion(*input.document, plan.tree.get(), input.offset, shown.replace_after, shown.text);
+    const double ms = ms_since(started);
+    out.timings.check += ms;
+    const int step = out.steps.empty() ? 1 : out.steps.back().step;
+    out.steps.push_back({step, "parse", StepKind::verify, 0, 0, 0, ms});
+    return verdict;
+  }
+
+  std::vector<context::Step> split(const context::Trimmed& shown) {
+    return context::split_steps(*input.document, plan.tree.get(), input.offset, shown.replace_after, shown.text);
+  }
+
+  // Writes a trace entry for each step of `shown` from number `first` on, whose text starts `skipped` bytes in front of
+  // the draft's.
+  void trace(const Draft& draft, const std::vector<context::Step>& steps, std::size_t first, std::size_t skipped, StepKind kind) {
+    std::size_t token = 0;
+    for (std::size_t i = first; i < steps.size(); ++i) {
+      LoopStep entry{static_cast<int>(i) + 1, steps[i].focus, kind, plan.depth.loops, 0, 0, 0};
+      std::size_t& tokens = kind == StepKind::revise ? entry.tokens_revised : entry.tokens_generated;
+      for (; token < draft.ends.size() && draft.ends[token] + skipped <= steps[i].end; ++token) {
+        ++tokens;
+        entry.ms += draft.ms[token];
+      }
+      // A token that reaches over the last step's end was cut, but had to be generated to be cut.
+      if (i + 1 == steps.size() && token < draft.ends.size() && tokens == 0) {
+        tokens = 1;
+        entry.ms = draft.ms[token];
+      }
+      out.steps.push_back(std::move(entry));
+    }
+  }
+};
+
+std::size_t step_of(const std::vector<context::Step>& steps, std::size_t offset) {
+  std::size_t at = 0;
+  while (at + 1 < steps.size() && steps[at].end <= offset) ++at;
+  return at;
+}
+
+// Regenerates faulty steps while passes are left and something is found. The first token of what failed is banned, so
+// that the model has to take another way.
+void revise(Run& run, int passes, Draft draft, context::Trimmed& shown, context::Verdict& verdict) {
+  std::size_t skipped = 0;  // bytes of `shown` in front of the draft
+  std::size_t banned_at = std::string::npos;
+  std::vector<inference::TokenId> banned;
+  for (; passes > 0 && !verdict.ok && !run.out_of_time(); --passes) {
+    const auto steps = run.split(shown);
+    if (steps.empty()) return;
+    std::size_t at = step_of(steps, verdict.fault);
+    // A fault in what an earlier pass kept: there is no token to ban in this draft, so that its own start is revised.
+    while (at + 1 < steps.size() && steps[at].start < skipped) ++at;
+    const std::size_t from = std::max(steps[at].start, skipped);
+    if (from != banned_at) banned.clear();
+    banned_at = from;
+    for (std::size_t i = 0; i < draft.tokens.size(); ++i) {
+      if (draft.ends[i] + skipped <= from) continue;
+      banned.push_back(draft.tokens[i]);
+      break;
+    }
+    const std::string kept = shown.text.substr(0, from);
+    Draft again = run.generate(kept, banned);
+    context::Trimmed candidate = run.trim(kept + again.text, again.finish);
+    if (candidate.text == shown.text) {
+      run.explain("a revise pass found nothing better");
+      return;
+    }
+    run.trace(again, run.split(candidate), at, kept.size(), StepKind::revise);
+    const context::Verdict found = run.verify(candidate);
+    const bool better = found.ok || found.errors_after < verdict.errors_after;
+    run.explain("step " + std::to_string(at + 1) + " was revised because the parser found a fault in it; " +
+                (found.ok ? "now there is none" : better ? "fewer are left" : "the other way is no better"));
+    if (!better) continue;
+    shown = std::move(candidate);
+    verdict = found;
+    draft = std::move(again);
+    skipped = kept.size();
+  }
+}
+
+// Leaves out faulty steps from the end until what remains parses; nothing where no step is good.
+void cut_back(Run& run, context::Trimmed& shown, const context::Verdict& verdict) {
+  const auto steps = run.split(shown);
+  for (std::size_t at = steps.empty() ? 0 : step_of(steps, verdict.fault); at > 0; --at) {
+    context::Trimmed shorter{shown.text.substr(0, steps[at].start), 0, ""};
+    while (!shorter.text.empty() && std::string_view(" \t\r\n").find(shorter.text.back()) != std::string_view::npos) {
+      shorter.text.pop_back();
+    }
+    if (shorter.text.empty()) break;
+    if (!run.verify(shorter).ok) continue;
+    run.explain("cut after step " + std::to_string(at) + ", because what followed would have broken the parse");
+    shown = std::move(shorter);
+    return;
+  }
+  run.explain("nothing is shown, because it would have broken the parse");
+  shown = {};
+}
+
+std::string describe(const Plan& plan, int max_depth) {
+  std::string text = "depth " + std::to_string(plan.depth.loops) + " of " + std::to_string(max_depth);
+  if (plan.depth.wanted != plan.depth.loops) {
+    text += ", where " + std::to_string(plan.depth.wanted) + " was wanted: " + std::to_string(plan.depth.revise) +
+            " revise passes allowed";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string_view name(StepKind kind) {
+  switch (kind) {
+    case StepKind::draft: return "draft";
+    case StepKind::verify: return "verify";
+    case StepKind::revise: break;
+  }
+  return "revise";
+}
+
+Completion complete(const ModelPort& model, const CompletionInput& given, std::stop_token stop) {
+  CompletionInput input = given;
+  input.offset = std::min(input.offset, input.document->text().size());
+  Run run{model, input, std::move(stop)};
+  Plan& plan = run.plan;
+  Completion& out = run.out;
+
+  // Where the cursor is, says the tree.
+  find_place(input, plan);
+  out.syntax_class = plan.cursor.syntax_class;
+  out.timings.parse = ms_since(run.start);
+  out.finish_reason = "off";
+  run.explain(std::string(context::name(plan.cursor.syntax_class)) + ": " + plan.cursor.why);
+  if (plan.cursor.syntax_class == context::SyntaxClass::none && !input.options.comments) {
+    run.explain("completion in comments and strings is off (loopd.comments)");
+    out.timings.total = ms_since(run.start);
+    return std::move(out);
+  }
+
+  // How much compute it is worth, says its class.
+  choose_depth(model, input, plan);
+  out.depth = plan.depth.loops;
+  run.explain(describe(plan, model.max_depth));
+
+  // What the model sees: the text around the cursor and passages of other open files that resemble it.
+  const auto prompting = Clock::now();
+  fill_prompt(model, input, plan);
+  out.timings.prompt = ms_since(prompting);
+  if (!plan.prompt.snippets.empty()) {
+    run.explain(std::to_string(plan.prompt.snippets.size()) + " passages of other open files were shown to the model");
+  }
+
+  // The model drafts until its own end, the end of the line or block, the deadline, or the next request.
+  Draft draft = run.generate("", {});
+  out.finish_reason = inference::name(draft.finish);
+  if (draft.finish == inference::FinishReason::cancelled) {
+    out.timings.total = ms_since(run.start);
+    return std::move(out);
+  }
+
+  // Beyond this point there is text; the rest decides how much of it deserves to be shown.
+  context::Trimmed shown = run.trim(draft.text, draft.finish);
+  run.explain(shown.dropped);
+  const auto steps = shown.text.empty() ? std::vector<context::Step>{} : run.split(shown);
+  run.trace(draft, steps, 0, 0, StepKind::draft);
+
+  // No edit is shown that breaks what parsed before.
+  if (!shown.text.empty()) {
+    context::Verdict verdict = run.verify(shown);
+    // Depth that the model lacks is spent here, and one pass more where the user asked and waits.
+    const int passes = plan.depth.revise + (input.explicit_request ? 1 : 0);
+    if (!verdict.ok) revise(run, passes, std::move(draft), shown, verdict);
+    if (!verdict.ok) cut_back(run, shown, verdict);
+  }
+  if (shown.text.empty() && shown.dropped.empty() && draft.text.empty()) run.explain("the model ended at once");
+
+  out.text = std::move(shown.text);
+  out.replace_after = shown.replace_after;
+  out.timings.total = ms_since(run.start);
+  return std::move(out);
+}
+
+void prepare(const ModelPort& model, const CompletionInput& given, std::stop_token stop) {
+  CompletionInput input = given;
+  input.offset = std::min(input.offset, input.document->text().size());
+  Plan plan;
+  find_place(input, plan);
+  if (stop.stop_requested() || (plan.cursor.syntax_class == context::SyntaxClass::none && !input.options.comments)) return;
+  choose_depth(model, input, plan);
+  fill_prompt(model, input, plan);
+  std::vector<inference::FimSegment> segments;
+  model.prefill(input.session, fim(plan.prompt, segments, plan.prompt.prefix), plan.depth.loops, std::move(stop));
+}
+
+}  // namespace lsp
