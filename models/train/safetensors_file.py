@@ -25,7 +25,8 @@ def write(path, tensors: dict):
 
 def read(path):
     """{name: numpy array}."""
-    blob = open(path, "rb").read()
+    with open(path, "rb") as f:
+        blob = f.read()
     size = struct.unpack("<Q", blob[:8])[0]
     out = {}
     for name, e in json.loads(blob[8:8 + size]).items():

@@ -132,7 +132,7 @@ def validate(net, weights, val, sizes, batch, quantised, rank, world, device, de
             _, nll = net.head(h, weights.leaves["norm"], weights.leaves["embed"], targets, w)
             sums[x] += nll[counted].double().sum()
         del hs
-    if world > 1:
+    if CONTROL is not None:
         dist.all_reduce(sums)
     return [round((s / sums[depths] / math.log(2)).item(), 4) for s in sums[:depths]]
 
@@ -140,8 +140,8 @@ def validate(net, weights, val, sizes, batch, quantised, rank, world, device, de
 class Clock:
     """Rank 0's view of the time, told to everyone once per step."""
 
-    def __init__(self, a, rank, world):
-        self.a, self.rank, self.world, self.began, self.end = a, rank, world, time.time(), START + a.seconds
+    def __init__(self, a, rank):
+        self.a, self.rank, self.began, self.end = a, rank, time.time(), START + a.seconds
 
     def tick(self, step, abort=False):
         """(progress in [0, 1], abort flag); progress 1 means stop."""
@@ -149,12 +149,12 @@ class Clock:
             self.end = START + float(open(self.a.budget_file).read())
         progress = min(1.0, (time.time() - self.began) / max(1.0, self.end - self.began))
         told = torch.tensor([progress, float(abort)], dtype=torch.float64)
-        if self.world > 1:
+        if CONTROL is not None:
             dist.broadcast(told, 0, group=CONTROL)
         return told[0].item(), told[1].item() > 0
 
 
-CONTROL = None
+CONTROL = None  # gloo group for the clock when started by torchrun
 
 
 def setup():
@@ -166,7 +166,7 @@ def setup():
     if cuda:
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
-    if world > 1:
+    if "RANK" in os.environ:
         dist.init_process_group("nccl" if cuda else "gloo")
         CONTROL = dist.new_group(backend="gloo")
     return rank, world, device
@@ -188,11 +188,11 @@ def one_step(a, net, weights, batch, depth, world):
     weights.zero_grad()
     exits = {depth: 1.0} if depth == 1 else {depth: 1.0, 1: a.first_exit}
     losses = net.losses(weights.leaves, ids, targets, w, depth, exits)
-    total = sum(losses[x][0] * exits[x] for x in exits) / targets.numel()
+    total = sum(losses[x][0] * exits[x] for x in exits) / (targets.numel() * world)
     total.backward()
-    if world > 1:
-        dist.all_reduce(weights.grad_flat, op=dist.ReduceOp.AVG)
-        dist.all_reduce(weights.small_grad_flat, op=dist.ReduceOp.AVG)
+    if CONTROL is not None:
+        dist.all_reduce(weights.grad_flat)
+        dist.all_reduce(weights.small_grad_flat)
     counted = (w > 0).flatten()
     return {x: (losses[x][1] * counted).sum() / counted.sum() for x in exits}
 
@@ -213,7 +213,7 @@ def main():
     rank, world, device = setup()
     os.makedirs(a.out, exist_ok=True)
     log = make_log(os.path.join(a.out, "log.jsonl"), rank)
-    shape = model.Shape(width=128, hidden=256, layers=2, heads=4, kv_heads=2, head_dim=32) if a.tiny else model.Shape()
+    shape = model.Shape(width=128, hidden=256, layers=2, heads=4, kv_heads=2, head_dim=32, window=64) if a.tiny else model.Shape()
     cuda = device.type == "cuda"
     masters = model.initial_weights(shape, a.seed)
     if a.init:
@@ -232,19 +232,19 @@ def main():
         device=torch.cuda.get_device_name() if cuda else "cpu",
         parameters=sum(t.numel() for t in masters.values()))
     warm_up(a, net, weights, first, device)
-    if world > 1:
+    if CONTROL is not None:
         dist.barrier()
     log(event="warm", memory_gb=round(torch.cuda.max_memory_allocated() / 2**30, 1) if cuda else 0)
     step, tokens = run(a, net, weights, source, val, sizes, rank, world, device, log, first)
     finish(a, shape, net, weights, val, sizes, rank, world, device, log, step, tokens)
-    if world > 1:
+    if CONTROL is not None:
         dist.barrier()
         dist.destroy_process_group()
 
 
 def run(a, net, weights, source, val, sizes, rank, world, device, log, rows):
     """The training loop; returns (steps, tokens seen by all ranks)."""
-    clock, step, tokens, abort, judged = Clock(a, rank, world), 0, 0, False, bool(a.init or a.resume)
+    clock, step, tokens, abort, judged = Clock(a, rank), 0, 0, False, bool(a.init or a.resume)
     pending, meter, events = [], [], []
     since_log, since_val, tokens_then = time.time(), time.time(), 0
     while True:
@@ -277,13 +277,13 @@ def run(a, net, weights, source, val, sizes, rank, world, device, log, rows):
             shallow = [v for x, _, v in meter if x == 1]
             if tokens > a.stop_tokens and not judged:
                 judged, abort = True, not np.mean(shallow) < a.stop_loss
-        if step % 1000 == 999 and world > 1:
+        if step % 1000 == 999 and CONTROL is not None:
             for flat in (weights.master_flat, weights.small_flat):
                 dist.broadcast(flat, 0)
         step += 1
         if step % 50 == 0:
             due = torch.tensor([float(time.time() - since_val > a.validate_every)])
-            if world > 1:
+            if CONTROL is not None:
                 dist.broadcast(due, 0, group=CONTROL)
             if due.item():
                 log(event="validation", step=step, tokens=tokens, progress=round(progress, 4),

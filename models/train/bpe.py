@@ -1,0 +1,67 @@
+"""A small byte-level BPE encoder for tokenizer.json, fast on code because nearly every piece comes from a table.
+
+Training rows need the ids of cut lines millions of times; this gives them without a foreign call each, and lets the
+rest of the pipeline run where Hugging Face's `tokenizers` is not installed. tokenizer_golden.py compares the two.
+"""
+import json
+
+import numpy as np
+import regex
+
+# Newlines are pieces of their own and nothing merges across them, so a line can be re-encoded alone.
+PATTERN = (r"\r?\n|[^\S\r\n]{2,}|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|[^\S\r\n]|\s")
+SPECIAL = ["<|endoftext|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_end|>", "<|repo_name|>",
+           "<|file_sep|>", "<|pad|>"]
+END_OF_TEXT, FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE, FIM_END, REPO_NAME, FILE_SEP, PAD = range(8)
+TABLE_LIMIT = 1_000_000
+
+
+def byte_letters():
+    """The GPT-2 table: byte -> printable character that stands for it in vocab and merges."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    out, spare = {b: chr(b) for b in plain}, 256
+    for b in range(256):
+        if b not in out:
+            out[b] = chr(spare)
+            spare += 1
+    return out
+
+
+class Encoder(dict):
+    """Maps a piece of text to the little-endian uint16 bytes of its ids; misses are computed by merging."""
+
+    def __init__(self, path):
+        super().__init__()
+        with open(path, encoding="utf-8") as f:
+            d = json.load(f)
+        self.vocab = d["model"]["vocab"]
+        merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in d["model"]["merges"]]
+        self.ranks = {m: i for i, m in enumerate(merges)}
+        self.letters = byte_letters()
+        back = {c: b for b, c in self.letters.items()}
+        self.size = len(self.vocab)
+        self.spelling = [b""] * self.size
+        for token, i in self.vocab.items():
+            if i >= len(SPECIAL):
+                self.spelling[i] = bytes(back[c] for c in token)
+        self.find = regex.compile(PATTERN).findall
+        self.newlines = [i for i, b in enumerate(self.spelling) if b in (b"\n", b"\r\n")]
+
+    def __missing__(self, piece):
+        parts = [self.letters[b] for b in piece.encode("utf-8")]
+        while len(parts) > 1:
+            best = min(range(len(parts) - 1), key=lambda i: self.ranks.get((parts[i], parts[i + 1]), 1 << 30))
+            if (parts[best], parts[best + 1]) not in self.ranks:
+                break
+            parts[best:best + 2] = [parts[best] + parts[best + 1]]
+        value = np.array([self.vocab[p] for p in parts], "<u2").tobytes()
+        if len(self) < TABLE_LIMIT and len(piece) < 64:
+            self[piece] = value
+        return value
+
+    def encode(self, text: str):
+        """uint16 ids of ordinary text (special tokens inside it are spelled out, not recognised)."""
+        return np.frombuffer(b"".join(map(self.__getitem__, self.find(text))), "<u2")
+
+    def decode(self, ids) -> bytes:
+        return b"".join(self.spelling[i] for i in ids)

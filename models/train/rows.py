@@ -1,0 +1,260 @@
+"""Packs training rows of T + 1 tokens from the encoded corpus, one shuffled epoch after another.
+
+A row is filled without gaps by items, each a window of one file: plain text, or fill-in-the-middle as
+    <|file_sep|>{path}\\n<|fim_suffix|>{S}<|fim_prefix|>{P}{M}<|fim_end|>
+P and M are one text, so an item has a single cut, between M and S; where the caret stood before M needs no marking.
+Items of one project follow each other, files of one folder first, so that earlier items are cross-file context.
+
+    python3 rows.py CORPUS OUT --tokenizer tokenizer.json --epochs 12
+writes OUT/val.npy, then OUT/epoch-000.npy, ... (uint16 [rows, T + 1]), each complete when its name appears.
+"""
+import argparse
+import multiprocessing
+import os
+import random
+import shutil
+import time
+
+import numpy as np
+
+import bpe
+
+FIM_SHARE = 0.72
+NO_SUFFIX = 0.05            # of the FIM items
+LINE_END, BLOCK_END = 0.60, 0.75   # cumulative; the rest are cuts inside a line
+SHORTEST, LONGEST = 150, 1800      # tokens of a window, log-uniform
+SUFFIX_LIMIT = 512
+SCRAP = 48                  # a smaller remainder of a row is not worth an item
+TASK_TOKENS = 1_000_000
+CLOSING = set(")]}>\"'`,;:")
+
+
+class RowMaker:
+    """Fills rows from windows; `done` collects the finished ones."""
+
+    def __init__(self, encoder, tokens, length, rng):
+        self.encoder, self.tokens, self.length, self.rng = encoder, tokens, length, rng
+        self.row, self.at, self.done = np.full(length, bpe.PAD, "<u2"), 0, []
+        self.is_newline = np.zeros(encoder.size, bool)
+        self.is_newline[encoder.newlines] = True
+
+    def write(self, *parts):
+        """Appends tokens to the row, dropping what does not fit."""
+        for p in parts:
+            n = min(len(p), self.length - self.at)
+            self.row[self.at:self.at + n] = p[:n]
+            self.at += n
+        if self.at == self.length:
+            self.done.append(self.row)
+            self.row, self.at = np.full(self.length, bpe.PAD, "<u2"), 0
+
+    def windows(self, f):
+        """Cuts a file into windows (start, end) at line starts; lengths log-uniform."""
+        text, end = int(f["text"]), int(f["end"])
+        lines = np.flatnonzero(self.is_newline[self.tokens[text:end]]) + 1 + text
+        out, at = [], text
+        while at < end:
+            want = at + int(SHORTEST * (LONGEST / SHORTEST) ** self.rng.random())
+            if want >= end - SHORTEST // 2:
+                stop = end
+            else:
+                i = int(np.searchsorted(lines, want))
+                stop = int(lines[i]) if i < len(lines) and lines[i] < want + 200 else want
+            out.append((at, stop))
+            at = stop
+        return out
+
+    def add(self, f, a, b):
+        """Places the window [a, b) of file f, cutting it where the row ends and going on in the next row."""
+        head, end = self.tokens[f["head"]:f["text"]][:64], int(f["end"])
+        while a < b:
+            room = self.length - self.at
+            overhead = len(head) + 4
+            if room < overhead + SCRAP:
+                used = max(0, room - len(head) - 1)
+                self.write([bpe.FILE_SEP], head, self.tokens[a:a + used])
+                a = self.next_line(a + used, b) if used else a
+            elif overhead + (b - a) + SCRAP < room:
+                self.item(head, a, b, end, None)
+                return
+            else:
+                cut = min(b, a + room - overhead + 8)
+                self.item(head, a, cut, end, room)
+                a = self.next_line(cut, b)
+            if b - a < SCRAP:
+                return
+
+    def next_line(self, at, b):
+        hits = np.flatnonzero(self.is_newline[self.tokens[at - 1:b]])
+        return at + int(hits[0]) if len(hits) else b
+
+    def item(self, head, a, b, end, exact):
+        """Writes one item; `exact` is the number of tokens it must not exceed, if any."""
+        w = self.tokens[a:b]
+        cut = self.cut(w) if b - a >= 24 and self.rng.random() < FIM_SHARE else None
+        if cut is None:
+            tail = [bpe.END_OF_TEXT] if b == end else []
+            self.write([bpe.FILE_SEP], head, w, tail)
+            return
+        middle, suffix = cut
+        if exact is not None:
+            over = len(head) + 4 + len(middle) + len(suffix) - exact
+            if over > 0:
+                kept = max(0, len(suffix) - over)
+                over -= len(suffix) - kept
+                suffix, middle = suffix[:kept], middle[over:]
+        self.write([bpe.FILE_SEP], head, [bpe.FIM_SUFFIX], suffix, [bpe.FIM_PREFIX], middle, [bpe.FIM_END])
+
+    def cut(self, w):
+        """(tokens of P + M, tokens of S) of a window, or None when it has no place to cut."""
+        n, rng = len(w), self.rng
+        without = rng.random() < NO_SUFFIX
+        aim = n if without else n - rng.randint(0, min(SUFFIX_LIMIT, int(0.6 * n)))
+        newlines = np.flatnonzero(self.is_newline[w])
+        ends = newlines[(newlines > 0) & ~self.is_newline[w[newlines - 1]]]
+        style = rng.random()
+        if without and style >= BLOCK_END:
+            style = 0.0
+        if style >= BLOCK_END:
+            inside = self.inside_line(w, newlines, aim)
+            if inside:
+                return inside[0], inside[1][:SUFFIX_LIMIT]
+        if not len(ends):
+            return None
+        i = min(int(np.searchsorted(ends, aim)), len(ends) - 1)
+        if LINE_END <= style < BLOCK_END:
+            i = self.block_end(w, ends, newlines, i)
+        j = int(ends[i])
+        return w[:j], w[j:j] if without else w[j:j + SUFFIX_LIMIT]
+
+    def indent(self, w, start):
+        """Width of the blanks a line starts with; None for a line without text."""
+        if start >= len(w) or self.is_newline[w[start]]:
+            return None
+        s = self.encoder.spelling[w[start]]
+        return len(s) - len(s.lstrip(b" \t"))
+
+    def block_end(self, w, ends, newlines, i):
+        """Index into `ends` of the next line end after which the indentation falls; i when there is none near."""
+        starts = np.concatenate([[0], newlines + 1])
+        for k in range(i, min(i + 25, len(ends))):
+            line = int(np.searchsorted(newlines, ends[k]))
+            here = self.indent(w, int(starts[line]))
+            for after in starts[line + 1:line + 4]:
+                width = self.indent(w, int(after))
+                if width is not None:
+                    if here is not None and width < here:
+                        return k
+                    break
+        return i
+
+    def inside_line(self, w, newlines, aim):
+        """Cuts inside a line near `aim`, both halves re-encoded, so that each is what the tokenizer gives."""
+        first = int(np.searchsorted(newlines, aim))
+        for line in range(min(first, len(newlines)), max(-1, first - 6), -1):
+            start = 0 if line == 0 else int(newlines[line - 1]) + 1
+            stop = int(newlines[line]) if line < len(newlines) else len(w)
+            if stop - start < 2 or stop - start > 400:
+                continue
+            text = self.encoder.decode(w[start:stop]).decode("utf-8", "replace")
+            at = self.caret(text)
+            if at is not None:
+                left, right = self.encoder.encode(text[:at]), self.encoder.encode(text[at:])
+                return np.concatenate([w[:start], left]), np.concatenate([right, w[stop:]])
+        return None
+
+    def caret(self, text):
+        """A place in a line after its indentation: before a closing mark, inside a word, or anywhere."""
+        indent = len(text) - len(text.lstrip())
+        places = range(indent + 1, len(text))
+        kind = self.rng.random()
+        if kind < 0.5:
+            places = [i for i in places if text[i] in CLOSING] or places
+        elif kind < 0.8:
+            places = [i for i in places if text[i - 1].isalnum()] or places
+        return self.rng.choice(places) if len(places) else None
+
+    def finish(self):
+        """Pads the last row if it is mostly full; returns all rows as one array."""
+        if self.at > 0.6 * self.length:
+            self.done.append(self.row)
+        return np.stack(self.done) if self.done else np.zeros((0, self.length), "<u2")
+
+
+CONTEXT = {}
+
+
+def start_worker(folder, tokenizer, length):
+    os.nice(10)
+    CONTEXT.update(encoder=bpe.Encoder(tokenizer), length=length, files=np.load(os.path.join(folder, "files.npy")),
+                   tokens=np.memmap(os.path.join(folder, "tokens.u2"), "<u2", "r"))
+
+
+def make_rows(task):
+    """Rows of one task: (seed, indices of files, grouped by project)."""
+    seed, indices = task
+    rng, files = random.Random(seed), CONTEXT["files"]
+    maker = RowMaker(CONTEXT["encoder"], CONTEXT["tokens"], CONTEXT["length"], rng)
+    at = 0
+    while at < len(indices):
+        project, pieces, folders = files[indices[at]]["project"], [], {}
+        while at < len(indices) and files[indices[at]]["project"] == project:
+            f = files[indices[at]]
+            order = folders.setdefault(int(f["folder"]), rng.random())
+            pieces += [(order, rng.random(), indices[at], a, b) for a, b in maker.windows(f)]
+            at += 1
+        for _, _, i, a, b in sorted(pieces):
+            maker.add(files[i], a, b)
+    return maker.finish()
+
+
+def tasks(files, wanted, rng):
+    """Shuffled projects dealt into lists of about TASK_TOKENS; a larger project is split between folders."""
+    groups, size = {}, files["end"] - files["text"]
+    for i in np.flatnonzero(wanted):
+        groups.setdefault(int(files[i]["project"]), []).append(int(i))
+    order = list(groups)
+    rng.shuffle(order)
+    out, now, total = [], [], 0
+    for project in order:
+        shuffled = {}
+        members = sorted(groups[project], key=lambda i: (shuffled.setdefault(int(files[i]["folder"]), rng.random()), i))
+        for i in members:
+            now.append(i)
+            total += int(size[i])
+            if total > TASK_TOKENS:
+                out.append(now)
+                now, total = [], 0
+    return out + [now] if now else out
+
+
+def save(path, rows):
+    np.save(path + ".part.npy", rows)
+    shutil.move(path + ".part.npy", path)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("corpus"), p.add_argument("out"), p.add_argument("--tokenizer", required=True)
+    p.add_argument("--epochs", type=int, default=12), p.add_argument("--length", type=int, default=2049)
+    p.add_argument("--workers", type=int, default=os.cpu_count()), p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--val-rows", type=int, default=512)
+    a = p.parse_args()
+    os.makedirs(a.out, exist_ok=True)
+    files = np.load(os.path.join(a.corpus, "files.npy"))
+    shutil.copy(os.path.join(a.corpus, "bytes.npy"), a.out)
+    with multiprocessing.Pool(a.workers, start_worker, (a.corpus, a.tokenizer, a.length)) as pool:
+        for epoch in range(-1, a.epochs):
+            began, rng = time.time(), random.Random(a.seed * 1000 + epoch)
+            wanted = files["held_out"] if epoch < 0 else ~files["held_out"]
+            jobs = [(rng.random(), t) for t in tasks(files, wanted, rng)]
+            rows = np.concatenate(list(pool.imap_unordered(make_rows, jobs)))
+            rows = rows[np.random.default_rng(a.seed * 1000 + epoch + 1).permutation(len(rows))]
+            if epoch < 0:
+                rows = rows[:a.val_rows]
+            save(os.path.join(a.out, "val.npy" if epoch < 0 else f"epoch-{epoch:03d}.npy"), rows)
+            print(f"rows: epoch {epoch}, {len(rows)} rows, {time.time() - began:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
