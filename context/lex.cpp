@@ -65,6 +65,8 @@ class Reader {
       return;
     }
     const Bracket closed = open[match - 1];
+    result_.pairs.emplace_back(closed.offset, at_);
+    result_.left_open += open.size() - match;
     open.resize(match - 1);
     ++at_;
     if (closed.interpolation) {
@@ -154,11 +156,9 @@ class Reader {
   // True for an apostrophe that opens no literal: a Rust lifetime, a C++ digit separator, "don't" in JSX text.
   bool apostrophe() const {
     if (is(Language::rust)) {
-      const bool escaped = at_ + 1 < text_.size() && text_[at_ + 1] == '\\';
-      const std::size_t closing = text_.find('\'', at_ + 2);  // of 'x', where x takes up to four bytes
-      return !escaped && (closing == std::string_view::npos || closing > at_ + 5 ||
-                          (closing != at_ + 2 && is_word(text_[at_ + 2]) &&
-                           static_cast<unsigned char>(text_[at_ + 2]) < 0x80));
+      const bool starts_name = at_ + 1 < text_.size() && is_word(text_[at_ + 1]) &&
+                               static_cast<unsigned char>(text_[at_ + 1]) < 0x80;
+      return starts_name && (at_ + 2 >= text_.size() || text_[at_ + 2] != '\'');
     }
     if (script()) {
       return is_word(before());

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "context/language.h"
@@ -27,6 +28,8 @@ enum class LexMode { code, line_comment, block_comment, string };
 struct Lexed {
   std::vector<Bracket> open;   // outermost first
   std::vector<Bracket> stray;  // closing brackets whose partner stands before the fragment, if anywhere
+  std::vector<std::pair<std::size_t, std::size_t>> pairs;  // offsets of brackets that were closed, and of their partners
+  std::size_t left_open = 0;  // brackets that ended with the one around them
   LexMode mode = LexMode::code;
   std::size_t mode_start = 0;  // offset of the string or comment that the fragment ends in
 };

@@ -33,8 +33,11 @@ struct Prompt {
   std::string suffix;
 };
 
-// The window's edges move in steps of 32 lines, so that typing changes only the end of the prefix: a cache that
-// matches the longest common prefix of tokens then recomputes one or two tokens a keystroke.
+// The prefix starts at a line whose number is a multiple of 32 (less where the budget is small), and the suffix ends
+// where the budget for it is full, so that typing changes only the end of the prefix: laid out as snippets, suffix,
+// prefix, a cache that matches the longest common prefix of tokens then recomputes one or two tokens a keystroke.
+// Texts are counted in pieces of whole lines, so `count` must not give a whole more than its pieces together. An
+// `offset` inside a character moves to its start.
 Prompt build_prompt(const Document& document, std::size_t offset, std::string path,
                     const std::vector<Snippet>& candidates, const PromptBudget& budget, const TokenCounter& count);
 

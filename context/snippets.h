@@ -1,6 +1,7 @@
 // Picks passages of other open files that resemble the text around the cursor.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
