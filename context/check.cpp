@@ -76,7 +76,7 @@ std::string_view line_prefix_of(const Question& question) {
 }
 
 // An unfinished line makes errors that an insertion removes, and so would hide the ones it brings. Where an error
-// starts inside the insertion, the text without the cursor's line is what it has to live up to.
+// touches the insertion, the text without the cursor's line is what it has to live up to.
 bool is_sound(const Question& question, const Edited& after, std::size_t size, std::size_t errors) {
   const std::size_t own = count_errors(*after.tree, question.offset, question.offset + size);
   return errors <= question.errors_without_line || (errors <= question.errors_before && own == 0);
@@ -237,7 +237,7 @@ std::string focus_of(TSNode node) {
       contains(type, "static_item") || contains(type, "field_definition")) {
     return "assignment";
   }
-  if (ends_with(type, "_statement") || type == "with_statement") {
+  if (ends_with(type, "_statement") && type != "compound_statement") {
     return "statement";
   }
   return "";

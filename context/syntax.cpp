@@ -97,7 +97,7 @@ std::size_t count_errors(const SyntaxTree& tree, std::size_t start, std::size_t 
     const std::size_t last = ts_node_end_byte(node);
     // MISSING nodes have no width, so both edges of the range count as inside.
     const bool touches = first <= end && last >= start;
-    if (touches && first >= start && (ts_node_is_error(node) || ts_node_is_missing(node))) {
+    if (touches && (ts_node_is_error(node) || ts_node_is_missing(node))) {
       ++errors;
     }
     const bool worth_entering = touches && ts_node_has_error(node);

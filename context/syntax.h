@@ -38,7 +38,7 @@ std::shared_ptr<const SyntaxTree> parse(Language language, std::string_view text
 std::shared_ptr<const SyntaxTree> reparse(const SyntaxTree& before, const std::vector<AppliedEdit>& edits,
                                           std::string_view text);
 
-// Nodes that tree-sitter marks ERROR or MISSING, counted within [start, end).
+// Nodes that tree-sitter marks ERROR or MISSING and that touch [start, end]: MISSING ones have no width of their own.
 std::size_t count_errors(const SyntaxTree& tree, std::size_t start, std::size_t end);
 
 // Follows one open document: collects edits as they arrive (cheap, event loop) and parses when asked (worker thread).
