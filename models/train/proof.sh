@@ -1,12 +1,13 @@
 #!/bin/bash
 # Everything the long run will execute, once and briefly, on one GPU: kernels, copy task, speed, tokenizer, rehearsal.
-# usage: proof.sh OUT [SAMPLE.xz]     (about 4 minutes; results are in OUT/proof.log)
+# usage: proof.sh OUT [SAMPLE.xz]     (about 4 minutes; OUT gets results.tgz, the rehearsal's shards, the compile cache)
 set -u
+results=$(realpath "$1") sample=${2:+$(realpath "$2")} work=/dev/shm/loopd-proof
 cd "$(dirname "$0")"
-out=$1 sample=${2:-} work=/dev/shm/loopd-proof
-mkdir -p "$out" "$work"
+out=$work/logs
+mkdir -p "$out"
 export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=true GLOO_SOCKET_IFNAME=lo NCCL_SOCKET_IFNAME=lo
-export TORCHINDUCTOR_CACHE_DIR=$work/inductor
+export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True TORCHINDUCTOR_CACHE_DIR=$work/inductor
 log=$out/proof.log
 note() { echo "== $SECONDS s: $*" | tee -a "$log"; }
 
@@ -37,7 +38,7 @@ grep '^{' "$out/model.log" | tee -a "$log"; grep -v '^{' "$out/model.log" | tail
 wait $prepared
 tail -n 20 "$out/prepare.log" | tee -a "$log"
 note rehearsal
-timeout 150 torchrun --nproc-per-node 1 train.py --rows $work/rows --out $work/run --tokenizer "$out/tokenizer.json" \
+timeout 150 python3 -m torch.distributed.run --nproc-per-node 1 --master-addr 127.0.0.1 --master-port 29511 train.py --rows $work/rows --out $work/run --tokenizer "$out/tokenizer.json" \
   --kernels "$best" --seconds ${REHEARSAL:-60} --validate-every 15 --val-rows 32 --warmup-steps 60 --loops-from 0.5 \
   --save-state > "$out/train.log" 2>&1
 cut -c1-600 "$out/train.log" | tail -n 30 | tee -a "$log"
@@ -45,5 +46,9 @@ ls -l $work/run $work/run/model >> "$log"
 timeout 60 python3 evaluate.py $work/run/weights.pt --tokenizer "$out/tokenizer.json" --rows $work/rows/val.npy \
   --limit 32 --depths 1,2 --int4 2>&1 | tail -n 4 | tee -a "$log"
 du -sh $TORCHINDUCTOR_CACHE_DIR | tee -a "$log"
-tar -C "$out" -czf "$out/logs.tgz" $(cd "$out" && ls | grep 'log$')
+cp $work/run/model/*.safetensors "$results"
+cp $work/run/model/*.json $work/run/log.jsonl "$out"
+tar -C $work -czf "$results/inductor.tgz" inductor
+[ "$(stat -c %s "$results/inductor.tgz")" -lt 14000000 ] || rm "$results/inductor.tgz"
+tar -C "$out" -czf "$results/results.tgz" .
 note done
