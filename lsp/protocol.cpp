@@ -67,8 +67,8 @@ std::optional<std::int64_t> integer(const Node& node) {
 
 std::uint32_t coordinate(const Node& node) {
   const auto value = integer(node);
-  if (!value) refuse(node, "an integer");
-  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(*value, 0, std::numeric_limits<std::int32_t>::max()));
+  if (!value || *value < 0) refuse(node, "an integer that is not negative");
+  return static_cast<std::uint32_t>(std::min<std::int64_t>(*value, std::numeric_limits<std::int32_t>::max()));
 }
 
 Position position(const Node& node) { return {coordinate(get(node, "line")), coordinate(get(node, "character"))}; }

@@ -1,0 +1,189 @@
+// One table of flags: name, which commands take it, and where its value goes.
+#include "lsp/cli.h"
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+
+namespace lsp {
+namespace {
+
+long long whole_number(const std::string& flag, const std::string& text, long long least, long long most) {
+  long long value = 0;
+  bool valid = !text.empty() && text.size() <= 15;
+  for (const char c : text) {
+    valid = valid && c >= '0' && c <= '9';
+    if (valid) value = value * 10 + (c - '0');
+  }
+  if (!valid || value < least || value > most) {
+    throw UsageError(flag + " needs a whole number from " + std::to_string(least) + " to " + std::to_string(most) +
+                     ", not \"" + text + "\"");
+  }
+  return value;
+}
+
+int integer(const std::string& flag, const std::string& text, int least, int most) {
+  return static_cast<int>(whole_number(flag, text, least, most));
+}
+
+std::vector<int> integers(const std::string& flag, const std::string& text, int least, int most) {
+  std::vector<int> values;
+  std::size_t start = 0;
+  while (true) {
+    const std::size_t comma = text.find(',', start);
+    values.push_back(integer(flag, text.substr(start, comma == std::string::npos ? comma : comma - start), least, most));
+    if (comma == std::string::npos) return values;
+    start = comma + 1;
+  }
+}
+
+struct Flag {
+  const char* name;
+  const char* commands;  // blank-separated; empty: all
+  bool takes_value;
+  std::function<void(Options&, const std::string&)> set;
+};
+
+constexpr int largest = std::numeric_limits<int>::max();
+
+const std::vector<Flag>& flags() {
+  using Text = const std::string&;
+  static const std::vector<Flag> table = {
+      {"--model", "", true, [](Options& o, Text v) { o.model = v; }},
+      {"--device", "", true,
+       [](Options& o, Text v) {
+         if (v != "auto" && v != "cpu" && v != "cuda") throw UsageError("--device is auto, cpu or cuda, not \"" + v + "\"");
+         o.device = v;
+       }},
+      {"--config", "", true, [](Options& o, Text v) { o.config = v; }},
+      {"--log", "", true, [](Options& o, Text v) { o.log = v; }},
+      {"--threads", "", true, [](Options& o, Text v) { o.threads = integer("--threads", v, 1, 1024); }},
+      {"--json", "", false, [](Options& o, Text) { o.json = true; }},
+      {"--reference", "", false, [](Options& o, Text) { o.reference = true; }},
+      {"--stdio", "serve", false, [](Options&, Text) {}},
+      {"--pipe", "serve", true, [](Options& o, Text v) { o.pipe = v; }},
+      {"--socket", "serve", true, [](Options& o, Text v) { o.socket = integer("--socket", v, 1, 65535); }},
+      {"--port", "serve", true, [](Options& o, Text v) { o.socket = integer("--port", v, 1, 65535); }},
+      {"--clientProcessId", "serve", true,
+       [](Options& o, Text v) { o.client_process = whole_number("--clientProcessId", v, 1, 1LL << 40); }},
+      {"--depth", "complete generate logits", true, [](Options& o, Text v) { o.depth = integer("--depth", v, 1, 64); }},
+      {"--explain", "complete", false, [](Options& o, Text) { o.explain = true; }},
+      {"--ids", "logits", true, [](Options& o, Text v) { o.ids = integers("--ids", v, 0, largest); }},
+      {"--all", "logits", false, [](Options& o, Text) { o.all = true; }},
+      {"--depths", "eval", true, [](Options& o, Text v) { o.depths = integers("--depths", v, 1, 64); }},
+      {"--limit", "eval", true, [](Options& o, Text v) { o.limit = integer("--limit", v, 1, largest); }},
+      {"--max-tokens", "complete eval", true, [](Options& o, Text v) { o.max_tokens = integer("--max-tokens", v, 1, 4096); }},
+      {"--shown", "eval", false, [](Options& o, Text) { o.shown = true; }},
+  };
+  return table;
+}
+
+// Commands and how many arguments each takes.
+struct Command {
+  const char* name;
+  std::size_t arguments;
+  const char* missing;
+};
+constexpr Command commands[] = {
+    {"serve", 0, ""},
+    {"complete", 1, "complete needs a place: loopd complete FILE:LINE:COLUMN"},
+    {"generate", 0, ""},
+    {"logits", 0, ""},
+    {"tokenize", 0, ""},
+    {"detokenize", 0, ""},
+    {"doctor", 0, ""},
+    {"eval", 2, "eval needs a kind and a file: loopd eval infill FILE.jsonl"},
+    {"help", 0, ""},
+    {"version", 0, ""},
+};
+
+const Command& command_named(const std::string& name) {
+  for (const Command& command : commands) {
+    if (name == command.name) return command;
+  }
+  throw UsageError("there is no command \"" + name + "\"; see loopd --help");
+}
+
+bool taken_by(const Flag& flag, const std::string& command) {
+  const std::string all = std::string(" ") + flag.commands + " ";
+  return *flag.commands == '\0' || all.find(" " + command + " ") != std::string::npos;
+}
+
+}  // namespace
+
+Options parse_arguments(const std::vector<std::string>& arguments) {
+  Options options;
+  std::size_t at = 0;
+  if (!arguments.empty() && arguments[0].rfind("-", 0) != 0) options.command = arguments[at++];
+  const Command& command = command_named(options.command);
+  for (; at < arguments.size(); ++at) {
+    const std::string& argument = arguments[at];
+    if (argument == "--help" || argument == "-h") return Options{.command = "help", .arguments = {}};
+    if (argument == "--version") return Options{.command = "version", .arguments = {}};
+    if (argument.rfind("-", 0) != 0 || argument == "-") {
+      options.arguments.push_back(argument);
+      continue;
+    }
+    const std::size_t equals = argument.find('=');
+    const std::string name = argument.substr(0, equals);
+    const auto flag = std::find_if(flags().begin(), flags().end(), [&](const Flag& one) { return name == one.name; });
+    if (flag == flags().end() || !taken_by(*flag, options.command)) {
+      throw UsageError("loopd " + options.command + " knows no flag " + name + "; see loopd --help");
+    }
+    if (!flag->takes_value && equals != std::string::npos) throw UsageError(name + " takes no value");
+    std::string value;
+    if (flag->takes_value && equals != std::string::npos) {
+      value = argument.substr(equals + 1);
+    } else if (flag->takes_value) {
+      if (++at == arguments.size()) throw UsageError(name + " needs a value");
+      value = arguments[at];
+    }
+    flag->set(options, value);
+  }
+  if (options.arguments.size() < command.arguments) throw UsageError(command.missing);
+  if (options.arguments.size() > command.arguments) {
+    throw UsageError("loopd " + options.command + " does not take \"" + options.arguments[command.arguments] + "\"");
+  }
+  if (options.command == "eval" && options.arguments[0] != "infill") {
+    throw UsageError("there is no evaluation \"" + options.arguments[0] + "\", only infill");
+  }
+  if (options.command == "logits" && options.ids.empty()) throw UsageError("logits needs --ids 1,2,3");
+  return options;
+}
+
+Place parse_place(const std::string& text) {
+  const std::size_t second = text.rfind(':');
+  const std::size_t first = second == std::string::npos || second == 0 ? std::string::npos : text.rfind(':', second - 1);
+  if (first == std::string::npos || first == 0) {
+    throw UsageError("\"" + text + "\" is no place; it must be FILE:LINE:COLUMN, both counted from 1");
+  }
+  Place place;
+  place.file = text.substr(0, first);
+  place.line = static_cast<std::size_t>(whole_number("LINE", text.substr(first + 1, second - first - 1), 1, largest));
+  place.column = static_cast<std::size_t>(whole_number("COLUMN", text.substr(second + 1), 1, largest));
+  return place;
+}
+
+std::string usage() {
+  return R"(loopd completes code with looped language models, as a language server and on the command line.
+
+  loopd [--stdio | --pipe=PATH | --socket=PORT] [--clientProcessId=N]
+                                serve an editor; stdio is the default
+  loopd complete FILE:LINE:COL  complete a file at a cursor; both count from 1, COL counts bytes
+        [--depth N] [--explain] [--max-tokens N]
+  loopd generate < request.json continue {"prompt", "suffix"?, "sampling_params"?: {"temperature", "top_p",
+                                "max_tokens", "loop_depth", "seed"}}
+  loopd logits --ids 1,2,3 [--depth N] [--all]
+                                the model's logits after these tokens, or after each of them
+  loopd tokenize | detokenize   text to a JSON array of token ids, and back; stdin to stdout
+  loopd eval infill FILE.jsonl[.gz] [--depths 1,2,3] [--limit N] [--max-tokens N] [--shown]
+                                exact match, edit similarity and times, per depth
+  loopd doctor                  what runs where, and what would stop a completion
+  loopd --help | --version
+
+common: --model DIR  --device auto|cpu|cuda  --config FILE  --log FILE  --threads N  --json  --reference
+exit codes: 0 done; 1 failed, with one line on stderr; 2 wrong usage
+)";
+}
+
+}  // namespace lsp

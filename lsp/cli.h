@@ -1,0 +1,60 @@
+// The command line: what may be given, and what was.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace lsp {
+
+struct Options {
+  std::string command = "serve";
+  std::vector<std::string> arguments;  // what follows the command and is no flag
+
+  // Common to all commands.
+  std::string model;
+  std::string device;
+  std::string config;
+  std::string log;
+  std::optional<int> threads;
+  bool json = false;
+  bool reference = false;
+
+  // serve
+  std::string pipe;
+  std::optional<int> socket;
+  std::optional<std::int64_t> client_process;
+
+  // complete, generate, logits, eval
+  std::optional<int> depth;
+  bool explain = false;
+  std::vector<int> ids;
+  bool all = false;
+  std::vector<int> depths;
+  std::optional<int> limit;
+  std::optional<int> max_tokens;
+  bool shown = false;
+};
+
+// One line that says what is wrong with the command line; the process then ends with exit code 2.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// `arguments` without the program's name. `--flag VALUE` and `--flag=VALUE` are the same. Throws UsageError. Asking for
+// help or the version gives the commands "help" and "version".
+Options parse_arguments(const std::vector<std::string>& arguments);
+
+// "FILE:LINE:COLUMN", both 1-based, the column in bytes. Throws UsageError.
+struct Place {
+  std::string file;
+  std::size_t line = 1;
+  std::size_t column = 1;
+};
+Place parse_place(const std::string& text);
+
+std::string usage();
+
+}  // namespace lsp

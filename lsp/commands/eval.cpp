@@ -1,0 +1,159 @@
+// `loopd eval infill`: fills the holes of a benchmark at every depth and compares with what stood there.
+#include <algorithm>
+#include <cctype>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <zlib.h>
+
+#include <nlohmann/json.hpp>
+
+#include "context/prompt.h"
+#include "lsp/commands/commands.h"
+#include "lsp/commands/open_model.h"
+#include "lsp/completion.h"
+#include "lsp/infill_score.h"
+#include "lsp/json_rpc.h"
+#include "lsp/sessions.h"
+
+namespace lsp {
+namespace {
+
+struct Task {
+  std::string id;
+  std::string path;
+  std::string language;
+  std::string prefix, suffix, reference;
+};
+
+// Lines of a file, which may be compressed.
+std::vector<std::string> read_lines(const std::string& path) {
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
+  if (!file) throw std::runtime_error(path + ": cannot be read");
+  std::string text;
+  std::vector<char> chunk(1 << 16);
+  int got = 0;
+  while ((got = gzread(file.get(), chunk.data(), static_cast<unsigned>(chunk.size()))) > 0) {
+    text.append(chunk.data(), static_cast<std::size_t>(got));
+  }
+  if (got < 0) throw std::runtime_error(path + ": is cut off or no gzip file");
+  std::vector<std::string> lines;
+  for (std::size_t start = 0; start < text.size();) {
+    const std::size_t end = std::min(text.find('\n', start), text.size());
+    if (end > start) lines.push_back(text.substr(start, end - start));
+    start = end + 1;
+  }
+  return lines;
+}
+
+std::vector<Task> read_tasks(const std::string& path, std::size_t limit) {
+  std::vector<Task> tasks;
+  const auto lines = read_lines(path);
+  for (std::size_t i = 0; i < lines.size() && tasks.size() < limit; ++i) {
+    const std::string where = path + ", line " + std::to_string(i + 1) + ": ";
+    const Json json = Json::parse(lines[i], nullptr, false);
+    if (!json.is_object()) throw std::runtime_error(where + "is no JSON object");
+    const auto text = [&](const char* key, bool required) {
+      const auto found = json.find(key);
+      if (found != json.end() && found->is_string()) return found->get<std::string>();
+      if (required) throw std::runtime_error(where + "needs a string \"" + key + "\"");
+      return std::string();
+    };
+    tasks.push_back({text("task_id", false), text("path", false), text("language", false), text("prompt", true),
+                     text("suffix", true), text("canonical_solution", true)});
+    if (tasks.back().path.empty()) tasks.back().path = "task.py";  // HumanEval infilling names none
+  }
+  if (tasks.empty()) throw std::runtime_error(path + ": holds no task");
+  return tasks;
+}
+
+CompletionInput input_for(const Task& task, int depth, int max_tokens) {
+  CompletionInput input;
+  input.session = "eval";
+  input.path = task.path;
+  input.language = context::detect_language(task.language, task.path);
+  input.document = std::make_shared<const context::Document>(task.prefix + task.suffix, 1);
+  input.offset = task.prefix.size();
+  input.explicit_request = true;
+  input.options.depth = depth;
+  input.options.max_tokens = max_tokens;
+  input.options.comments = true;
+  return input;
+}
+
+// What the model alone writes: no stop rule, no trimming. The prompt window is the one completions use.
+Answer fill(const ModelPort& model, const Task& task, int depth, int max_tokens) {
+  const CompletionInput input = input_for(task, depth, max_tokens);
+  context::PromptBudget budget;
+  const std::size_t reserved = static_cast<std::size_t>(max_tokens) + 32;
+  budget.total = std::min(budget.total, model.context > reserved + 64 ? model.context - reserved : 64);
+  const auto prompt = context::build_prompt(*input.document, input.offset, input.path, {}, budget, model.count);
+  inference::GenerateParams params;
+  params.depth = depth;
+  params.max_tokens = max_tokens;
+  const auto result = model.generate(input.session, {prompt.path, {}, prompt.prefix, prompt.suffix}, params, {});
+  return {result.text, result.finish == inference::FinishReason::end_token,
+          result.timings.prefill_ms + result.timings.decode_ms};
+}
+
+// What an editor would show, for --shown.
+Answer fill_shown(const ModelPort& model, const Task& task, int depth, int max_tokens) {
+  const Completion completion = complete(model, input_for(task, depth, max_tokens), {});
+  return {completion.text, completion.finish_reason == inference::name(inference::FinishReason::end_token),
+          completion.timings.total};
+}
+
+Json to_json(int depth, const InfillScore& score) {
+  return {{"depth", depth},
+          {"count", score.count},
+          {"exact_match", score.exact_match()},
+          {"nontrivial_count", score.nontrivial_count},
+          {"nontrivial_exact_match", score.nontrivial_exact_match()},
+          {"edit_similarity", score.edit_similarity()},
+          {"end_rate", score.end_rate()},
+          {"median_ms", score.median_ms()}};
+}
+
+}  // namespace
+
+int evaluate_infill(const Options& options, const Settings& settings) {
+  const std::string& path = options.arguments[1];
+  const auto tasks = read_tasks(path, static_cast<std::size_t>(options.limit.value_or(1 << 30)));
+  const auto engine = open_engine(options, settings);
+  const int most = engine->info().max_depth;
+  std::vector<int> depths = options.depths;
+  for (int depth = 1; options.depths.empty() && depth <= most; ++depth) depths.push_back(depth);
+  for (const int depth : depths) {
+    if (depth > most) throw std::runtime_error("--depths: this model has depths 1 to " + std::to_string(most));
+  }
+
+  Json results = Json::array();
+  if (!options.json) std::printf("depth  tasks  exact  non-trivial  similarity  ended  median ms\n");
+  for (const int depth : depths) {
+    InfillScore score;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      // A new session for each task, so that no depth profits from what another left in the cache.
+      Sessions sessions(engine, 1);
+      const auto run = options.shown ? fill_shown : fill;
+      score.add(tasks[i].reference, run(sessions.port(), tasks[i], depth, options.max_tokens.value_or(128)));
+      if ((i + 1) % 20 == 0) std::fprintf(stderr, "\rdepth %d: %zu of %zu", depth, i + 1, tasks.size());
+    }
+    std::fprintf(stderr, "\rdepth %d: %zu of %zu\n", depth, tasks.size(), tasks.size());
+    results.push_back(to_json(depth, score));
+    if (options.json) continue;
+    std::printf("%5d  %5zu  %.3f  %11.3f  %10.3f  %.3f  %9.1f\n", depth, score.count, score.exact_match(),
+                score.nontrivial_exact_match(), score.edit_similarity(), score.end_rate(), score.median_ms());
+    std::fflush(stdout);
+  }
+  if (options.json) {
+    std::puts(to_text({{"file", path}, {"model", engine->info().model_dir}, {"device", engine->info().device},
+                       {"shown", options.shown}, {"depths", results}}).c_str());
+  }
+  return 0;
+}
+
+}  // namespace lsp

@@ -1,0 +1,59 @@
+// The entry point: reads the command line and the settings, runs one command, turns what went wrong into one line.
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "lsp/cli.h"
+#include "lsp/commands/commands.h"
+#include "lsp/log.h"
+#include "lsp/settings.h"
+
+namespace {
+
+struct Entry {
+  const char* name;
+  int (*run)(const lsp::Options&, const lsp::Settings&);
+};
+
+constexpr Entry commands[] = {
+    {"serve", lsp::serve},           {"complete", lsp::complete_file}, {"generate", lsp::generate_text},
+    {"logits", lsp::print_logits},   {"tokenize", lsp::tokenize},      {"detokenize", lsp::detokenize},
+    {"doctor", lsp::doctor},         {"eval", lsp::evaluate_infill},
+};
+
+int run(const lsp::Options& options) {
+  if (options.command == "help") {
+    std::fputs(lsp::usage().c_str(), stdout);
+    return 0;
+  }
+  if (options.command == "version") {
+    std::puts("loopd " LOOPD_VERSION);
+    return 0;
+  }
+  lsp::open_log(options.log);
+  lsp::Settings settings;
+  if (!options.config.empty()) {
+    for (const std::string& complaint : lsp::apply_file(settings, options.config)) {
+      lsp::log_line(options.config + ": " + complaint);
+    }
+  }
+  for (const Entry& command : commands) {
+    if (options.command == command.name) return command.run(options, settings);
+  }
+  return 2;
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  try {
+    return run(lsp::parse_arguments(std::vector<std::string>(values + 1, values + count)));
+  } catch (const lsp::UsageError& error) {
+    std::fprintf(stderr, "loopd: %s\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "loopd: %s\n", error.what());
+    return 1;
+  }
+}
