@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "inference/half.h"
+#include "inference/one_line.h"
 #include "inference/safetensors.h"
 
 namespace inference {
@@ -59,7 +60,7 @@ class Loader {
   }
 
  private:
-  [[noreturn]] static void fail(const std::string& what) { throw std::runtime_error(what); }
+  [[noreturn]] static void fail(const std::string& what) { throw one_line_error(what); }
 
   const Tensor& require(const std::string& name, const Shape& shape) {
     const Tensor* tensor = files_.find(name);
@@ -191,7 +192,7 @@ std::unique_ptr<Model> load_model(const std::string& dir, bool need_tokenizer) {
     model->loop_state_norm = load_rows(load, "model.loop_state_norm.weight", config.max_depth - 1, config.hidden_size);
   }
   if (const auto unread = files->unread(); !unread.empty()) {
-    throw std::runtime_error(dir + ": tensor " + unread.front() + " is not read by model_type \"" + config.model_type + "\" (" +
+    throw one_line_error(dir + ": tensor " + unread.front() + " is not read by model_type \"" + config.model_type + "\" (" +
                              std::to_string(unread.size()) + " such tensors); is model_type in config.json right?");
   }
   model->files = std::move(files);
@@ -200,7 +201,7 @@ std::unique_ptr<Model> load_model(const std::string& dir, bool need_tokenizer) {
   if (need_tokenizer || std::filesystem::exists(tokenizer)) {
     model->tokenizer = std::make_unique<Tokenizer>(Tokenizer::load(tokenizer));
     if (model->tokenizer->size() > static_cast<std::size_t>(config.vocab_size)) {
-      throw std::runtime_error(tokenizer + ": " + std::to_string(model->tokenizer->size()) + " tokens, but config.json says vocab_size " + std::to_string(config.vocab_size));
+      throw one_line_error(tokenizer + ": " + std::to_string(model->tokenizer->size()) + " tokens, but config.json says vocab_size " + std::to_string(config.vocab_size));
     }
   }
   return model;

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "inference/model.h"
+#include "inference/one_line.h"
 
 namespace inference {
 namespace {
@@ -15,7 +16,7 @@ class Config {
  public:
   Config(Json json, std::string file) : json_(std::move(json)), file_(std::move(file)) {}
 
-  [[noreturn]] void fail(const std::string& what) const { throw std::runtime_error(file_ + ": " + what); }
+  [[noreturn]] void fail(const std::string& what) const { throw one_line_error(file_ + ": " + what); }
   bool has(const char* key) const { return json_.contains(key) && !json_.at(key).is_null(); }
   const Json& at(const char* key) const { return json_.at(key); }
 
@@ -128,9 +129,9 @@ void check(const Config& config, const ModelConfig& model) {
 
 ModelConfig load_config(const std::string& file) {
   std::ifstream stream(file);
-  if (!stream) throw std::runtime_error(file + ": cannot be read; --model takes a Hugging Face model folder");
+  if (!stream) throw one_line_error(file + ": cannot be read; --model takes a Hugging Face model folder");
   Json json = Json::parse(stream, nullptr, false);
-  if (json.is_discarded() || !json.is_object()) throw std::runtime_error(file + ": not a JSON object");
+  if (json.is_discarded() || !json.is_object()) throw one_line_error(file + ": not a JSON object");
   const Config config(std::move(json), file);
 
   ModelConfig model;

@@ -11,14 +11,15 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
+
+#include "inference/one_line.h"
 
 namespace inference {
 namespace {
 
 using Json = nlohmann::json;
 
-[[noreturn]] void fail(const std::string& file, const std::string& what) { throw std::runtime_error(file + ": " + what); }
+[[noreturn]] void fail(const std::string& file, const std::string& what) { throw one_line_error(file + ": " + what); }
 
 std::size_t element_size(const std::string& dtype) {
   static const std::map<std::string, std::size_t> sizes = {

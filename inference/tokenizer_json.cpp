@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "inference/one_line.h"
 #include "inference/tokenizer_state.h"
 
 namespace inference {
@@ -58,7 +59,7 @@ class TokenizerReader {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& what) const { throw std::runtime_error(name_ + ": " + what); }
+  [[noreturn]] void fail(const std::string& what) const { throw one_line_error(name_ + ": " + what); }
 
   const Json& get(const Json& object, const char* key) const {
     if (!object.is_object() || !object.contains(key)) fail(std::string("key \"") + key + "\" is missing");
@@ -105,6 +106,11 @@ class TokenizerReader {
     if (index >= state_.bytes.size()) {
       state_.bytes.resize(index + 1);
       state_.special.resize(index + 1);
+    }
+    if (bytes.empty()) fail("token " + std::to_string(where) + " stands for no bytes");
+    // Added tokens are often listed in the vocabulary too; but no id may stand for two texts.
+    if (!state_.bytes[index].empty() && state_.bytes[index] != bytes) {
+      fail("id " + std::to_string(where) + " stands for two tokens, \"" + state_.bytes[index] + "\" and \"" + bytes + "\"");
     }
     state_.bytes[index] = std::move(bytes);
     state_.special[index] = special;
@@ -205,7 +211,7 @@ class TokenizerReader {
 
 Tokenizer Tokenizer::load(const std::string& file) {
   std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw std::runtime_error(file + ": cannot be read; a model folder needs its tokenizer.json");
+  if (!stream) throw one_line_error(file + ": cannot be read; a model folder needs its tokenizer.json");
   const std::string json{std::istreambuf_iterator<char>(stream), {}};
   return parse(json, file);
 }
@@ -213,7 +219,7 @@ Tokenizer Tokenizer::load(const std::string& file) {
 Tokenizer Tokenizer::parse(std::string_view json, const std::string& name) {
   auto state = std::make_unique<State>();
   const Json root = Json::parse(json, nullptr, false);
-  if (root.is_discarded()) throw std::runtime_error(name + ": not valid JSON; the file may be cut off");
+  if (root.is_discarded()) throw one_line_error(name + ": not valid JSON; the file may be cut off");
   TokenizerReader(name, *state).read(root);
   return Tokenizer(std::move(state));
 }

@@ -135,6 +135,8 @@ TEST_CASE("a tokenizer that would have to be guessed at is refused in one line")
       {changed("/pre_tokenizer/pretokenizers/0/pattern/Regex", "(["), "pre-tokenizer pattern, offset 2"},
       {changed("/pre_tokenizer/pretokenizers/1/add_prefix_space", true), "add_prefix_space is not supported"},
       {changed("/added_tokens/0/content", ""), "an added token is empty"},
+      {changed("/model/vocab/q", 5), "id 5 stands for two tokens"},
+      {changed("/added_tokens/0/id", 97), "id 97 stands for two tokens, \"a\" and \"<|x|>\""},
       {no_byte, "no token for byte 113"},
   };
   for (const Case& c : cases) {
