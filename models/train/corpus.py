@@ -3,7 +3,7 @@
 A pack part is an xz stream of records: a JSON line {"path", "project", "lang", "n"}, then n bytes of text. Files of one
 project are neighbours and stay so.
 
-    python3 corpus.py OUT --tokenizer tokenizer.json part-00.xz part-01.xz ... [--workers N]
+    python3 corpus.py OUT --tokenizer tokenizer.json part-00.xz part-01.xz ... [--held-out held.xz] [--workers N]
 writes OUT/tokens.u2 (text and headers of all files), OUT/files.npy (TABLE) and OUT/bytes.npy (bytes per token).
 """
 import argparse
@@ -105,21 +105,26 @@ def encode_file(name):
     return encode_chunk(out)
 
 
-def build(out, tokenizer, parts, workers):
+def build(out, tokenizer, parts, workers, apart=()):
+    """`apart`: parts that are wholly held out; without any, whole projects are held out by hash."""
     os.makedirs(out, exist_ok=True)
     began, at, tables = time.time(), 0, []
+    parts = list(parts) + list(apart)
     with multiprocessing.Pool(workers, start_worker, (tokenizer,)) as pool:
         lists = pool.map(split_part, [(p, out, i) for i, p in enumerate(parts)], 1)
         names = [n for part in lists for n in part]
+        kept_apart = {n for part in lists[len(parts) - len(apart):] for n in part}
         with open(os.path.join(out, "tokens.u2"), "wb") as f:
-            for ids, table in pool.imap(encode_file, names):
+            for name, (ids, table) in zip(names, pool.imap(encode_file, names)):
+                table["held_out"] = name in kept_apart
                 ids.tofile(f)
                 for field in ("head", "text", "end"):
                     table[field] += at
                 at += len(ids)
                 tables.append(table)
     table = np.concatenate(tables)
-    table["held_out"] = held_out(table)
+    if not apart:
+        table["held_out"] = held_out(table)
     np.save(os.path.join(out, "files.npy"), table)
     spelling = bpe.Encoder(tokenizer).spelling
     np.save(os.path.join(out, "bytes.npy"), np.array([len(b) for b in spelling], np.uint8))
@@ -132,9 +137,10 @@ def build(out, tokenizer, parts, workers):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("out"), p.add_argument("parts", nargs="+")
+    p.add_argument("--held-out", nargs="*", default=[], help="parts kept for validation")
     p.add_argument("--tokenizer", required=True), p.add_argument("--workers", type=int, default=os.cpu_count())
     a = p.parse_args()
-    build(a.out, a.tokenizer, sorted(a.parts), a.workers)
+    build(a.out, a.tokenizer, sorted(a.parts), a.workers, a.held_out)
 
 
 if __name__ == "__main__":

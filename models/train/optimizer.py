@@ -6,6 +6,7 @@ quantisation-aware training is only another way of filling them: the gradient wi
 applied to the master (straight-through).
 """
 import torch
+import torch.distributed as dist
 
 import model
 import quantize
@@ -24,6 +25,20 @@ def orthogonalise(m, steps=5):
         g = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(g, g, g, beta=b, alpha=c), x, beta=a, alpha=1)
     return x.mT if tall else x
+
+
+def orthogonalise_shared(m):
+    """orthogonalise, each rank doing its share of the batch; every rank gets the same whole result."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return orthogonalise(m)
+    world, rank, n = dist.get_world_size(), dist.get_rank(), m.shape[0]
+    share = -(-n // world)
+    mine = m[rank * share:(rank + 1) * share]
+    if mine.shape[0] < share:
+        mine = torch.cat([mine, m.new_zeros(share - mine.shape[0], *m.shape[1:])])
+    whole = m.new_empty(share * world, *m.shape[1:])
+    dist.all_gather(list(whole.split(share)), orthogonalise(mine).contiguous())
+    return whole[:n]
 
 
 def nesterov(grad, momentum, rate=0.95):
@@ -130,7 +145,7 @@ class Weights:
             at += -(-size // 64) * 64
         self.master_flat[:n].mul_(1 - lr * muon_lr * decay)
         for directions, masters in zip(self.parts(views), self.parts(self.master)):
-            joined = orthogonalise(torch.cat(directions))
+            joined = orthogonalise_shared(torch.cat(directions))
             for part, master in zip(joined.split(self.s.layers), masters):
                 # An orthogonal matrix with more outputs than inputs has smaller entries; `down` is seen transposed.
                 a, b = master.shape[-2:]

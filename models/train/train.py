@@ -36,6 +36,7 @@ def arguments(argv=None):
     p.add_argument("--tokenizer", help="tokenizer.json to put beside the exported model")
     p.add_argument("--seconds", type=float, required=True, help="training ends this long after the process starts")
     p.add_argument("--budget-file", help="when it exists, the number in it replaces --seconds (read while running)")
+    p.add_argument("--length", type=int, default=2048, help="tokens of a row")
     p.add_argument("--batch", type=int, default=16, help="rows per GPU and step")
     p.add_argument("--kernels", default="flash-expanded", choices=[*attention.CANDIDATES, "math"])
     p.add_argument("--seed", type=int, default=1)
@@ -45,9 +46,9 @@ def arguments(argv=None):
     p.add_argument("--muon-lr", type=float, default=0.02)
     p.add_argument("--embed-lr", type=float, default=3e-3)
     p.add_argument("--vector-lr", type=float, default=3e-3)
-    p.add_argument("--decay", type=float, default=0.03, help="decoupled weight decay of the matrices, times the rate")
+    p.add_argument("--decay", type=float, default=0.1, help="decoupled weight decay of the matrices, times the rate")
     p.add_argument("--warmup-steps", type=int, default=200)
-    p.add_argument("--loops-from", type=float, default=0.45, help="share of the time after which depths are mixed")
+    p.add_argument("--loops-from", type=float, default=0.3, help="share of the time after which depths are mixed")
     p.add_argument("--cool-from", type=float, default=0.65, help="share of the time after which the rate falls")
     p.add_argument("--qat-from", type=float, default=0.85, help="share of the time after which weights are rounded")
     p.add_argument("--first-exit", type=float, default=0.3, help="weight of the loss at exit 1 in deeper steps")
@@ -127,14 +128,26 @@ def validate(net, weights, val, sizes, batch, quantised, rank, world, device, de
         # With gradients on, the compiled graphs of training are reused; the graph is dropped unused.
         hs = net.states(weights.leaves, ids, depths)
         for x in range(depths):
-            with torch.no_grad():
-                h = hs[x].detach().requires_grad_()
-            _, nll = net.head(h, weights.leaves["norm"], weights.leaves["embed"], targets, w)
+            _, nll = net.head(hs[x].detach().requires_grad_(), weights.leaves["norm"], weights.leaves["embed"], targets, w)
             sums[x] += nll[counted].double().sum()
         del hs
     if CONTROL is not None:
         dist.all_reduce(sums)
     return [round((s / sums[depths] / math.log(2)).item(), 4) for s in sums[:depths]]
+
+
+def copy_probe(net, weights, val, batch, device, depths=6):
+    """Does far attention work? Held-out text of a quarter row, repeated four times: at each exit, mean nats of the
+    first copy and of the last. A model that sees only its 64-key window cannot read the copies off."""
+    quarter = (val.shape[1] - 1) // 4
+    rows = np.concatenate([np.tile(val[:batch, :quarter], (1, 4)), val[:batch, :1]], 1)
+    ids, targets, w = split_rows(torch.from_numpy(rows.astype(np.int64)), device)
+    out = []
+    for h in net.states(weights.leaves, ids, depths):
+        _, nll = net.head(h.detach().requires_grad_(), weights.leaves["norm"], weights.leaves["embed"], targets, w)
+        nll = (nll * (w.flatten() == 1)).view_as(targets)
+        out.append([round(part.mean().item(), 3) for part in (nll[:, :quarter], nll[:, -quarter:-1])])
+    return out
 
 
 class Clock:
@@ -197,8 +210,9 @@ def one_step(a, net, weights, batch, depth, world):
     return {x: (losses[x][1] * counted).sum() / counted.sum() for x in exits}
 
 
-def warm_up(a, net, weights, rows, device):
-    """Compiles every graph of the run before the schedule starts; changes no weight."""
+def warm_up(a, net, weights, device):
+    """Compiles every graph of the run on random tokens, while the rows may still be made; changes no weight."""
+    rows = torch.randint(8, net.s.vocab, (a.batch, a.length + 1), generator=torch.Generator().manual_seed(0))
     for depth in (1, 2):
         one_step(a, net, weights, split_rows(rows, device), depth, 1)
     weights.refresh(True)
@@ -222,19 +236,19 @@ def main():
     if a.resume:
         weights.load_state(torch.load(a.resume, map_location="cpu"))
     weights.refresh(False)
-    source = Rows(a.rows, rank, world, a.batch, log)
-    first = source.next()
-    kernels = attention.select(a.kernels, first.shape[1] - 1, device) if cuda else attention.Math
+    kernels = attention.select(a.kernels, a.length, device) if cuda else attention.Math
     net = model.Model(shape, kernels, compiled=cuda)
-    val = np.load(os.path.join(a.rows, "val.npy"))[:a.val_rows]
-    sizes = torch.from_numpy(np.load(os.path.join(a.rows, "bytes.npy")).astype(np.int64)).to(device)
     log(event="start", world=world, command=sys.argv, torch=torch.__version__, kernels=a.kernels,
         device=torch.cuda.get_device_name() if cuda else "cpu",
         parameters=sum(t.numel() for t in masters.values()))
-    warm_up(a, net, weights, first, device)
+    warm_up(a, net, weights, device)
+    log(event="warm", memory_gb=round(torch.cuda.max_memory_allocated() / 2**30, 1) if cuda else 0)
+    source = Rows(a.rows, rank, world, a.batch, log)
+    first = source.next()
+    val = np.load(os.path.join(a.rows, "val.npy"))[:a.val_rows]
+    sizes = torch.from_numpy(np.load(os.path.join(a.rows, "bytes.npy")).astype(np.int64)).to(device)
     if CONTROL is not None:
         dist.barrier()
-    log(event="warm", memory_gb=round(torch.cuda.max_memory_allocated() / 2**30, 1) if cuda else 0)
     step, tokens = run(a, net, weights, source, val, sizes, rank, world, device, log, first)
     finish(a, shape, net, weights, val, sizes, rank, world, device, log, step, tokens)
     if CONTROL is not None:
@@ -287,7 +301,8 @@ def run(a, net, weights, source, val, sizes, rank, world, device, log, rows):
                 dist.broadcast(due, 0, group=CONTROL)
             if due.item():
                 log(event="validation", step=step, tokens=tokens, progress=round(progress, 4),
-                    bits_per_byte=validate(net, weights, val, sizes, a.batch, quantised, rank, world, device))
+                    bits_per_byte=validate(net, weights, val, sizes, a.batch, quantised, rank, world, device),
+                    copied=copy_probe(net, weights, val, a.batch, device))
                 save(weights, os.path.join(a.out, "weights.pt"), rank)
                 since_val = time.time()
 
@@ -312,7 +327,7 @@ def finish(a, shape, net, weights, val, sizes, rank, world, device, log, step, t
         torch.save(named, os.path.join(a.out, "weights.pt"))
     rounded = validate(net, weights, val, sizes, a.batch, True, rank, world, device)
     plain = validate(net, weights, val, sizes, a.batch, False, rank, world, device)
-    log(event="final", steps=step, tokens=tokens, bits_per_byte_int4=rounded, bits_per_byte_bf16=plain)
+    log(event="final", steps=step, tokens=tokens, copied=copy_probe(net, weights, val, a.batch, device), bits_per_byte_int4=rounded, bits_per_byte_bf16=plain)
     if rank == 0 and a.save_state:
         torch.save(weights.state(), os.path.join(a.out, "state.pt"))
     log(event="done")

@@ -1,0 +1,93 @@
+#!/bin/bash
+# The long run on a machine with several GPUs, in stages that outlive the shell that starts them. WORK keeps everything.
+#   run.sh begin SECONDS   takes files from PACK, trains the tokenizer (from sample.xz), picks kernels, starts training
+#   run.sh add             takes further files from PACK
+#   run.sh go              all parts are there: encode the corpus and make rows (training waits for the first epoch)
+#   run.sh wait SECONDS    follows the log until training is done, or for SECONDS
+#   run.sh budget SECONDS  changes the end of the training, in seconds after its start
+#   run.sh home OUT        copies the exported model and the logs to OUT;  `run.sh weights OUT N` the N-th bf16 piece
+set -u
+cd "$(dirname "$0")"
+WORK=${WORK:-/dev/shm/loopd} PACK=${PACK:-../../.pack}
+GPUS=${GPUS:-$(nvidia-smi -L | wc -l)} CORES=$(nproc)
+export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=true GLOO_SOCKET_IFNAME=lo NCCL_SOCKET_IFNAME=lo NCCL_NVLS_ENABLE=0
+export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True TORCHINDUCTOR_CACHE_DIR=$WORK/inductor OMP_NUM_THREADS=4
+mkdir -p $WORK/pack $WORK/logs
+logs=$WORK/logs
+
+tokenizer() {
+  if [ -e $WORK/pack/sample.xz ] && timeout 120 python3 tokenizer.py $WORK/pack/sample.xz --out $WORK/made.json --megabytes 90; then
+    mv $WORK/made.json $WORK/tokenizer.json
+  else
+    cp ../default/tokenizer.json $WORK/tokenizer.json
+  fi
+  python3 tokenizer_golden.py $WORK/tokenizer.json $WORK/tokenizer_hf.json || touch $WORK/tokenizer_hf.json
+}
+
+# One GPU per candidate; whichever is right and fastest is trained with.
+kernels() {
+  local gpu=0 checks=""
+  for name in flex cudnn-grouped cudnn-expanded flash-expanded; do
+    CUDA_VISIBLE_DEVICES=$((gpu++ % GPUS)) timeout 75 python3 check.py attention --kernels $name > $logs/attention-$name.log 2>&1 &
+    checks+=" $!"
+  done
+  wait $checks
+  cat $logs/attention-*.log | python3 pick_kernels.py > $WORK/kernels
+}
+
+train() {
+  kernels
+  ${LAUNCH:-python3 -m torch.distributed.run --nproc-per-node $GPUS --master-addr 127.0.0.1 --master-port 29511} train.py \
+    --rows $WORK/rows --out $WORK/run --tokenizer $WORK/tokenizer.json --kernels "$(cat $WORK/kernels)" \
+    --seconds $1 --budget-file $WORK/budget ${TRAIN_FLAGS:-} > $logs/train.log 2>&1
+  echo "exit $?" > $WORK/trained
+  if [ -e $WORK/pack/infill.jsonl.gz ]; then
+    local gpu=0 depth
+    for depth in 1 2 3 4 6; do
+      timeout 100 python3 evaluate.py $WORK/run/weights.pt --tokenizer $WORK/tokenizer.json --int4 --gpu $((gpu++ % GPUS)) \
+        --infill $WORK/pack/infill.jsonl.gz --rows $WORK/rows/val.npy --limit 256 --depths $depth > $logs/evaluate-$depth.log 2>&1 &
+    done
+    wait
+  fi
+  touch $WORK/evaluated
+}
+
+rows() {
+  while [ ! -e $WORK/tokenizer.json ] || [ ! -e $WORK/tokenizer_hf.json ]; do sleep 0.3; done
+  local apart=""
+  [ -e $WORK/pack/heldout.xz ] && apart="--held-out $WORK/pack/heldout.xz"
+  python3 corpus.py $WORK/corpus $WORK/pack/part-*.xz $apart --tokenizer $WORK/tokenizer.json --workers $((CORES * 3 / 4)) &&
+  python3 rows.py $WORK/corpus $WORK/rows --tokenizer $WORK/tokenizer.json --epochs ${EPOCHS:-30} --workers $((CORES / 2))
+}
+
+stage=$1
+case $stage in
+  begin)
+    cp $PACK/* $WORK/pack/
+    cp -r . $WORK/code && cd $WORK/code && mkdir -p $WORK/default && cp "$OLDPWD/../default/tokenizer.json" $WORK/default/
+    setsid nohup bash ./run.sh _tokenizer > $logs/tokenizer.log 2>&1 < /dev/null &
+    setsid nohup bash ./run.sh _train $2 > $logs/stage.log 2>&1 < /dev/null &
+    sleep 0.5; ls -l $WORK/pack ;;
+  _tokenizer) tokenizer ;;
+  _train) train $2 ;;
+  _rows) rows ;;
+  add) cp $PACK/* $WORK/pack/; ls -l $WORK/pack ;;
+  go)
+    cd $WORK/code
+    setsid nohup bash ./run.sh _rows > $logs/rows.log 2>&1 < /dev/null & ;;
+  wait)
+    until [ -e $WORK/trained ] || [ $SECONDS -ge $2 ]; do sleep 0.5; done
+    tail -n 5 $logs/tokenizer.log $logs/rows.log $logs/stage.log; cat $logs/attention-*.log | grep '^{'
+    cut -c1-900 $logs/train.log | tail -n ${3:-12}; cat $WORK/trained 2>/dev/null; ls $WORK/rows ;;
+  budget) echo $2 > $WORK/budget ;;
+  home)
+    cp $WORK/run/model/*.safetensors $2/
+    cp $WORK/run/model/*.json $WORK/tokenizer_hf.json $WORK/run/log.jsonl $WORK/kernels $logs/ 2>/dev/null
+    tar -C $logs -czf $2/results.tgz .
+    tail -n 3 $logs/train.log | cut -c1-900 ;;
+  weights) python3 pieces.py $WORK/run/weights.pt $2 $3 ;;
+  results)
+    until [ -e $WORK/evaluated ] || [ $SECONDS -ge $3 ]; do sleep 0.5; done
+    cp $WORK/run/log.jsonl $logs/; tar -C $logs -czf $2/results.tgz .; cat $logs/evaluate-*.log ;;
+esac
+exit 0
