@@ -156,7 +156,7 @@ Frame brace(Language language, std::string_view header, Frame outer) {
       (script(language) && has_word(header, "class"))) {
     return Frame::type_body;
   }
-  if (starts_definition(language, header) || starts_control(language, header)) {
+  if (last != '=' && (starts_definition(language, header) || starts_control(language, header))) {
     return Frame::block;
   }
   if (std::string_view("=(,[?&|:").find(last) != std::string_view::npos && !(language == Language::rust && last == '|')) {

@@ -170,7 +170,8 @@ class Reader {
     std::size_t i = quote_at;
     bool found = false;
     while (i > 0 && quote_at - i < 2 && is_word(text_[i - 1])) {
-      found = found || letters.find(text_[--i]) != std::string_view::npos;
+      --i;
+      found = found || letters.find(text_[i]) != std::string_view::npos;
     }
     return found && (i == 0 || !is_word(text_[i - 1]));
   }
