@@ -10,7 +10,7 @@ set -u
 cd "$(dirname "$0")"
 WORK=${WORK:-/dev/shm/loopd} PACK=${PACK:-../../.pack}
 GPUS=${GPUS:-$(nvidia-smi -L | wc -l)} CORES=$(nproc)
-export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=true GLOO_SOCKET_IFNAME=lo NCCL_SOCKET_IFNAME=lo NCCL_NVLS_ENABLE=0
+export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=true GLOO_SOCKET_IFNAME=lo NCCL_SOCKET_IFNAME=lo NCCL_NVLS_ENABLE=0 RAYON_NUM_THREADS=$((CORES / 2))
 export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True TORCHINDUCTOR_CACHE_DIR=$WORK/inductor OMP_NUM_THREADS=4
 mkdir -p $WORK/pack $WORK/logs
 logs=$WORK/logs
@@ -41,14 +41,15 @@ train() {
     --rows $WORK/rows --out $WORK/run --tokenizer $WORK/tokenizer.json --kernels "$(cat $WORK/kernels)" \
     --seconds $1 --budget-file $WORK/budget ${TRAIN_FLAGS:-} > $logs/train.log 2>&1
   echo "exit $?" > $WORK/trained
+  local gpu=0 depth
+  CUDA_VISIBLE_DEVICES=$((GPUS - 1)) timeout 100 python3 check.py copy --kernels "$(cat $WORK/kernels)" > $logs/copy.log 2>&1 &
   if [ -e $WORK/pack/infill.jsonl.gz ]; then
-    local gpu=0 depth
     for depth in 1 2 3 4 6; do
       timeout 100 python3 evaluate.py $WORK/run/weights.pt --tokenizer $WORK/tokenizer.json --int4 --gpu $((gpu++ % GPUS)) \
         --infill $WORK/pack/infill.jsonl.gz --rows $WORK/rows/val.npy --limit 256 --depths $depth > $logs/evaluate-$depth.log 2>&1 &
     done
-    wait
   fi
+  wait
   touch $WORK/evaluated
 }
 
@@ -88,6 +89,6 @@ case $stage in
   weights) python3 pieces.py $WORK/run/weights.pt $2 $3 ;;
   results)
     until [ -e $WORK/evaluated ] || [ $SECONDS -ge $3 ]; do sleep 0.5; done
-    cp $WORK/run/log.jsonl $logs/; tar -C $logs -czf $2/results.tgz .; cat $logs/evaluate-*.log ;;
+    cp $WORK/run/log.jsonl $logs/; tar -C $logs -czf $2/results.tgz .; cat $logs/evaluate-*.log $logs/copy.log | grep '^{' ;;
 esac
 exit 0
