@@ -24,7 +24,7 @@ bool Forward::run(Timeline& timeline, int depth, std::size_t first_needed, std::
 
 void Forward::run_chunk(Timeline& timeline, int r, std::size_t first, std::size_t rows) {
   const ModelConfig& config = model_.config;
-  timeline.reserve(r, first + rows);
+  timeline.prepare(r, first, first + rows);
   enter(timeline, r, first, rows);
   for (int layer = 0; layer < config.layers; ++layer) {
     attend(timeline, r, layer, first, rows);
@@ -32,7 +32,7 @@ void Forward::run_chunk(Timeline& timeline, int r, std::size_t first, std::size_
   }
   const auto width = static_cast<std::size_t>(config.hidden_size);
   std::copy_n(hidden_.begin(), rows * width, timeline.loop(r).states.begin() + static_cast<std::ptrdiff_t>(first * width));
-  timeline.advance(r, first, first + rows);
+  timeline.advance(r, first + rows);
 }
 
 // The residual stream at the entry of loop r.
@@ -105,10 +105,13 @@ void Forward::attend(Timeline& timeline, int r, int index, std::size_t first, st
 
   // Keys and values join this loop's cache before attention, so that a token sees itself.
   LoopCache& own = timeline.loop(r);
+  float* keys = own.keys[static_cast<std::size_t>(index)].data();
+  float* values = own.values[static_cast<std::size_t>(index)].data();
   for (std::size_t row = 0; row < rows; ++row) {
-    const std::size_t slot = (first + row) % own.capacity * kv_width;
-    std::memcpy(own.keys[static_cast<std::size_t>(index)].data() + slot, k_.data() + row * kv_width, kv_width * sizeof(float));
-    std::memcpy(own.values[static_cast<std::size_t>(index)].data() + slot, v_.data() + row * kv_width, kv_width * sizeof(float));
+    const std::size_t slot = (first + row) % own.capacity;
+    float* key = keys + slot / kKeyBlock * kKeyBlock * kv_width + slot % kKeyBlock;
+    for (std::size_t i = 0; i < kv_width; ++i) key[i * kKeyBlock] = k_[row * kv_width + i];
+    std::memcpy(values + slot * kv_width, v_.data() + row * kv_width, kv_width * sizeof(float));
   }
 
   // Loop 1 attends to everything. Later loops attend to all of KV1 and to a window of their own, and mix by head.
@@ -117,14 +120,7 @@ void Forward::attend(Timeline& timeline, int r, int index, std::size_t first, st
   if (r >= 2) {
     local_.resize(q_.size());
     mixed_.resize(q_.size());
-    // A loop that started late has no keys before its start; what it computes there is not exact and never read.
-    const std::size_t start = own.begin == own.end ? first : own.begin;
-    const KvView ring = own.view(index);
-    for (std::size_t row = 0; row < rows; ++row) {
-      const std::size_t window = std::min(static_cast<std::size_t>(config.window), first + row + 1 - start);
-      const std::size_t at = row * static_cast<std::size_t>(config.q_width());
-      ops_.attention(pool_, local_.data() + at, q_.data() + at, ring, shape, 1, first + row, window);
-    }
+    ops_.attention(pool_, local_.data(), q_.data(), own.view(index), shape, rows, first, static_cast<std::size_t>(config.window));
     mix_by_gate(mixed_.data(), global_.data(), local_.data(), q_.data(), layer.loop_gate_weight.data(),
                 layer.loop_gate_bias.data(), rows, config.heads, config.head_dim);
     global_.swap(mixed_);

@@ -8,13 +8,24 @@
 
 namespace inference {
 
-// Keys or values of one layer: row of position p is at data + slot(p) * width, slot(p) = p % capacity. For a cache that
-// holds every position, capacity is larger than any position.
+// Positions whose keys lie side by side: element i of the key at slot s is keys[((s / 16) * width + i) * 16 + s % 16],
+// so that one vector holds the same element of 16 keys.
+constexpr std::size_t kKeyBlock = 16;
+
+// Keys and values of one layer, width = kv_heads * head_dim floats a position. Position p has slot p % capacity; a cache
+// that holds every position has a capacity larger than any.
 struct KvView {
-  const float* keys = nullptr;    // [capacity][kv_heads * head_dim]
-  const float* values = nullptr;  // the same
-  std::size_t capacity = 0;
+  const float* keys = nullptr;    // [capacity / 16][width][16]
+  const float* values = nullptr;  // [capacity][width]
+  std::size_t capacity = 0;       // a multiple of kKeyBlock
+  std::size_t first = 0;          // positions before this one hold nothing
 };
+
+// First position that a query at `position` sees through a window (0: no window).
+inline std::size_t attention_begin(const KvView& kv, std::size_t position, std::size_t window) {
+  const std::size_t begin = window != 0 && position + 1 > window ? position + 1 - window : 0;
+  return begin > kv.first ? begin : kv.first;
+}
 
 struct AttentionShape {
   int heads = 0;
@@ -37,8 +48,8 @@ struct Ops {
   // form of NeoX and Llama checkpoints. Row r has position first + r.
   void (*rope)(ThreadPool&, float* x, std::size_t rows, int heads, int head_dim, std::size_t first, double theta);
 
-  // Softmax attention of queries [rows][heads * head_dim] at positions first + row over keys of positions
-  // [max(0, p - window + 1), p]; window 0 means all. Query head h reads kv head h / (heads / kv_heads).
+  // Softmax attention of queries [rows][heads * head_dim] at positions p = first + row over the keys of positions
+  // [attention_begin(p), p]. Query head h reads kv head h / (heads / kv_heads).
   void (*attention)(ThreadPool&, float* out, const float* queries, const KvView& kv, const AttentionShape& shape,
                     std::size_t rows, std::size_t first, std::size_t window);
 

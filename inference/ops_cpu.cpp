@@ -93,16 +93,17 @@ void attention(ThreadPool&, float* out, const float* queries, const KvView& kv, 
   const auto width = static_cast<std::size_t>(shape.kv_heads) * dim;
   for (std::size_t row = 0; row < rows; ++row) {
     const std::size_t position = first + row;
-    const std::size_t begin = window != 0 && position + 1 > window ? position + 1 - window : 0;
+    const std::size_t begin = attention_begin(kv, position, window);
     for (std::size_t head = 0; head < heads; ++head) {
       const float* query = queries + (row * heads + head) * dim;
       const std::size_t offset = head / (heads / static_cast<std::size_t>(shape.kv_heads)) * dim;
       std::vector<double> weights;
       double largest = -std::numeric_limits<double>::infinity();
       for (std::size_t s = begin; s <= position; ++s) {
-        const float* key = kv.keys + s % kv.capacity * width + offset;
+        const std::size_t slot = s % kv.capacity;
+        const float* key = kv.keys + (slot / kKeyBlock * width + offset) * kKeyBlock + slot % kKeyBlock;
         double score = 0;
-        for (std::size_t i = 0; i < dim; ++i) score += static_cast<double>(query[i]) * key[i];
+        for (std::size_t i = 0; i < dim; ++i) score += static_cast<double>(query[i]) * key[i * kKeyBlock];
         weights.push_back(score / std::sqrt(static_cast<double>(dim)));
         largest = std::max(largest, weights.back());
       }

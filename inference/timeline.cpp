@@ -59,12 +59,14 @@ std::vector<std::size_t> Timeline::plan(int depth, std::size_t first_needed) {
   return starts;
 }
 
-void Timeline::reserve(int r, std::size_t end) {
+void Timeline::prepare(int r, std::size_t first, std::size_t end) {
   LoopCache& cache = loop(r);
+  if (cache.begin == cache.end) cache.begin = cache.end = cache.oldest = first;
   const auto layers = static_cast<std::size_t>(config_.layers);
   const auto width = static_cast<std::size_t>(config_.kv_width());
-  const std::size_t ring = static_cast<std::size_t>(config_.window) - (r == 1 ? 0 : 1) + kRingChunks * kChunk;
-  const std::size_t capacity = r == 1 ? (end <= cache.capacity ? cache.capacity : grown(cache.capacity, end)) : ring;
+  const std::size_t ring = static_cast<std::size_t>(config_.window) + kRingChunks * kChunk;
+  const std::size_t needed = r > 1 ? ring : end <= cache.capacity ? cache.capacity : grown(cache.capacity, end);
+  const std::size_t capacity = (needed + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
   if (capacity != cache.capacity) {
     cache.keys.resize(layers);
     cache.values.resize(layers);
@@ -78,9 +80,8 @@ void Timeline::reserve(int r, std::size_t end) {
   if (states > cache.states.size()) cache.states.resize(grown(cache.states.size(), states));
 }
 
-void Timeline::advance(int r, std::size_t first, std::size_t end) {
+void Timeline::advance(int r, std::size_t end) {
   LoopCache& cache = loop(r);
-  if (cache.begin == cache.end) cache.begin = cache.oldest = first;
   cache.end = end;
   if (end > cache.capacity) cache.oldest = std::max(cache.oldest, end - cache.capacity);
 }

@@ -17,17 +17,17 @@ namespace inference {
 // A later loop need not run from position 0. Started at `begin` with an empty ring, layer i's keys are exact from
 // begin + i * (window - 1) on, and its states from begin + layers * (window - 1) on: each layer reaches back one window.
 struct LoopCache {
-  std::vector<std::vector<float>> keys;    // [layers] of [capacity][kv_width]
-  std::vector<std::vector<float>> values;  // the same
+  std::vector<std::vector<float>> keys;    // [layers] of [capacity / 16][kv_width][16]
+  std::vector<std::vector<float>> values;  // [layers] of [capacity][kv_width]
   std::vector<float> states;               // [position][hidden]: the residual after the last layer
-  std::size_t capacity = 0;                // positions per layer; slot = position % capacity
+  std::size_t capacity = 0;                // positions per layer, a multiple of 16; slot = position % capacity
   std::size_t begin = 0;                   // this loop ran over [begin, end)
   std::size_t end = 0;
   std::size_t oldest = 0;                  // first position whose keys the ring still holds
 
   KvView view(int layer) const {
     const auto i = static_cast<std::size_t>(layer);
-    return {keys[i].data(), values[i].data(), capacity};
+    return {keys[i].data(), values[i].data(), capacity, begin};
   }
 };
 
@@ -52,9 +52,9 @@ class Timeline {
   // stand are rewound by this call.
   std::vector<std::size_t> plan(int depth, std::size_t first_needed);
 
-  // Makes room in loop r for positions up to `end`, and marks [first, end) as run.
-  void reserve(int r, std::size_t end);
-  void advance(int r, std::size_t first, std::size_t end);
+  // Makes room in loop r for [first, end), which it is about to run; afterwards advance() marks them as run.
+  void prepare(int r, std::size_t first, std::size_t end);
+  void advance(int r, std::size_t end);
 
  private:
   bool can_continue(const LoopCache& cache) const;

