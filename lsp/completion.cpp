@@ -216,8 +216,10 @@ void revise(Run& run, int passes, Draft draft, context::Trimmed& shown, context:
     if (steps.empty()) return;
     std::size_t at = step_of(steps, verdict.fault);
     // A fault in what an earlier pass kept: there is no token to ban in this draft, so that its own start is revised.
-    while (at + 1 < steps.size() && steps[at].start < skipped) ++at;
-    const std::size_t from = std::max(steps[at].start, skipped);
+    while (at + 1 < steps.size() && steps[at].end <= skipped) ++at;
+    // Line break and indentation stay: they are right more often than what follows them.
+    const std::size_t code = std::min(shown.text.find_first_not_of(" \t\r\n", steps[at].start), steps[at].end);
+    const std::size_t from = std::max(code, skipped);
     if (from != banned_at) banned.clear();
     banned_at = from;
     for (std::size_t i = 0; i < draft.tokens.size(); ++i) {

@@ -10,6 +10,8 @@ std::optional<Completion> recall(const Suggestion& last, const context::Document
   const std::string_view before = last.document->text();
   const std::string_view now = document.text();
   if (offset < last.offset || offset > now.size() || (explicit_request && !last.explicit_request)) return std::nullopt;
+  // Where no model ran, settings or the model's state were the reason, and those change.
+  if (last.completion.finish_reason == "off") return std::nullopt;
   const std::string_view typed = now.substr(last.offset, offset - last.offset);
   const std::string_view text = last.completion.text;
   if (text.substr(0, typed.size()) != typed || typed.size() > text.size()) return std::nullopt;

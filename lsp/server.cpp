@@ -117,6 +117,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
       hooks.log(complaint);
       if (reload_if_needed) rpc.notify("window/showMessage", error_message("loopd: " + complaint));
     }
+    last.clear();  // they were made under other settings
     const bool other_model = before.model != settings.model || before.device != settings.device || before.threads != settings.threads;
     if (reload_if_needed && other_model) load_model();
   }

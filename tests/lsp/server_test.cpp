@@ -1,0 +1,365 @@
+// The whole server without streams, model or editor: messages in, messages out, order forced by the test.
+#include "lsp/server.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <latch>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+using Json = nlohmann::json;
+
+namespace {
+
+// An event loop that the test turns by hand, and a model that says what the test tells it to.
+struct Fixture {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::function<void()>> tasks;
+  std::vector<std::function<void()>> timers;
+  std::vector<Json> sent;
+  std::vector<std::string> logged;
+  std::string says = "a + b";
+  std::string load_error;
+  std::atomic<int> completions = 0;
+  // Called by the model while it completes.
+  std::function<void(const std::string& prefix, std::stop_token)> during = [](const std::string&, std::stop_token) {};
+  std::latch* load_gate = nullptr;
+  std::optional<lsp::Server> server;
+  int next_id = 1;
+
+  Fixture() {
+    lsp::ServerHooks hooks;
+    hooks.send = [this](std::string message) { sent.push_back(Json::parse(message)); };
+    hooks.post = [this](std::function<void()> task) {
+      const std::lock_guard lock(mutex);
+      tasks.push_back(std::move(task));
+      changed.notify_one();
+    };
+    hooks.after = [this](std::chrono::milliseconds, std::function<void()> task) { timers.push_back(std::move(task)); };
+    hooks.log = [this](const std::string& line) { logged.push_back(line); };
+    server.emplace(hooks, lsp::Settings{}, [this](const lsp::Settings&) { return load(); });
+  }
+
+  lsp::LoadedModel load() {
+    if (load_gate) load_gate->wait();
+    if (!load_error.empty()) throw std::runtime_error(load_error);
+    lsp::LoadedModel loaded;
+    loaded.model = "test";
+    loaded.device = "cpu";
+    loaded.summary = "test on cpu";
+    loaded.port.max_depth = 6;
+    loaded.port.count = [](std::string_view text) { return text.size(); };
+    loaded.port.token_bytes = [](inference::TokenId) { return std::size_t{1}; };
+    loaded.port.prefill = [](const std::string&, const inference::FimPrompt&, int, std::stop_token) {};
+    loaded.port.generate = [this](const std::string&, const inference::FimPrompt& prompt, const inference::GenerateParams&,
+                                  std::stop_token stop) {
+      ++completions;
+      during(std::string(prompt.prefix), stop);
+      inference::GenerateResult result;
+      result.text = says;
+      for (const char c : says) result.tokens.push_back(c);
+      return result;
+    };
+    loaded.generate = [](const lsp::Sessions::GenerateRequest& request, std::stop_token) {
+      inference::GenerateResult result;
+      result.text = request.prompt + " and on";
+      return result;
+    };
+    return loaded;
+  }
+
+  void notify(const std::string& method, const Json& params) {
+    server->receive(Json{{"jsonrpc", "2.0"}, {"method", method}, {"params", params}}.dump());
+  }
+  int request(const std::string& method, const Json& params) {
+    server->receive(Json{{"jsonrpc", "2.0"}, {"id", next_id}, {"method", method}, {"params", params}}.dump());
+    return next_id++;
+  }
+  // The answer if it has been sent.
+  const Json* find(int id) const {
+    for (const Json& message : sent) {
+      if (!message.contains("method") && message["id"] == id) return &message;
+    }
+    return nullptr;
+  }
+  void turn() {
+    std::function<void()> task;
+    {
+      std::unique_lock lock(mutex);
+      REQUIRE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return !tasks.empty(); }));
+      task = std::move(tasks.front());
+      tasks.pop_front();
+    }
+    task();
+  }
+  Json answer(int id) {
+    while (!find(id)) turn();
+    return *find(id);
+  }
+  Json ask(const std::string& method, const Json& params) { return answer(request(method, params)); }
+  const Json* notification(const std::string& method, const std::string& state = "") const {
+    for (const Json& message : sent) {
+      if (message.value("method", "") == method && (state.empty() || message["params"]["state"] == state)) return &message;
+    }
+    return nullptr;
+  }
+  void until_status(const std::string& state) {
+    while (!notification("loopd/status", state)) turn();
+  }
+
+  Json initialize(bool ghost = true, const Json& options = nullptr) {
+    Json capabilities = Json::object();
+    if (ghost) capabilities["textDocument"]["inlineCompletion"] = Json::object();
+    return ask("initialize", {{"processId", nullptr},
+                              {"clientInfo", {{"name", "Visual Studio Code"}, {"version", "1.100"}}},
+                              {"workspaceFolders", {{{"uri", "file:///w"}, {"name", "w"}}}},
+                              {"capabilities", capabilities},
+                              {"initializationOptions", options}});
+  }
+  void start(bool ghost = true, const Json& options = nullptr) {
+    initialize(ghost, options);
+    until_status("ready");
+    notify("initialized", Json::object());
+  }
+  void open(const std::string& text, const std::string& uri = "file:///w/a.py", const std::string& language = "python") {
+    notify("textDocument/didOpen", {{"textDocument", {{"uri", uri}, {"languageId", language}, {"version", 1}, {"text", text}}}});
+  }
+  void insert(int line, int character, const std::string& text) {
+    const Json at = {{"line", line}, {"character", character}};
+    notify("textDocument/didChange", {{"textDocument", {{"uri", "file:///w/a.py"}, {"version", ++version}}},
+                                      {"contentChanges", {{{"range", {{"start", at}, {"end", at}}}, {"text", text}}}}});
+  }
+  static Json at(int line, int character, int kind = 2, const std::string& uri = "file:///w/a.py") {
+    return {{"textDocument", {{"uri", uri}}}, {"position", {{"line", line}, {"character", character}}}, {"context", {{"triggerKind", kind}}}};
+  }
+  int version = 1;
+};
+
+const char* add = "def add(a, b):\n    return \n";
+constexpr const char* ghost = "textDocument/inlineCompletion";
+
+}  // namespace
+
+TEST_CASE("a suggestion from open to explain") {
+  Fixture f;
+  f.start();
+  f.open(add);
+  const Json result = f.ask(ghost, Fixture::at(1, 11))["result"];
+  REQUIRE(result["items"].size() == 1);
+  CHECK(result["items"][0]["insertText"] == "a + b");
+  CHECK(result["items"][0]["range"]["start"] == Json({{"line", 1}, {"character", 11}}));
+  const Json explained = f.ask("loopd/explain", Fixture::at(1, 11))["result"];
+  CHECK(explained["text"] == "a + b");
+  CHECK(explained["model"] == "test");
+  CHECK(explained["loop_steps"].size() >= 2);
+  CHECK(explained["position"]["line"] == 1);
+  CHECK(f.ask("loopd/explain", Fixture::at(0, 0, 2, "file:///other"))["result"].is_null());
+}
+
+TEST_CASE("capabilities follow the client and the settings") {
+  {
+    Fixture f;
+    const Json capabilities = f.initialize()["result"]["capabilities"];
+    CHECK(capabilities.contains("inlineCompletionProvider"));
+    CHECK_FALSE(capabilities.contains("completionProvider"));
+  }
+  {
+    Fixture f;
+    CHECK(f.initialize(true, {{"popup", true}})["result"]["capabilities"].contains("completionProvider"));
+  }
+  Fixture f;
+  const Json capabilities = f.initialize(false)["result"]["capabilities"];
+  CHECK_FALSE(capabilities.contains("inlineCompletionProvider"));
+  CHECK(capabilities.contains("completionProvider"));
+}
+
+TEST_CASE("the popup gets an item that replaces the typed word") {
+  Fixture f;
+  f.start(false);
+  f.says = "urn a";
+  f.open("def add(a, b):\n    ret\n");
+  const Json result = f.ask("textDocument/completion", Fixture::at(1, 7))["result"];
+  REQUIRE(result["items"].size() == 1);
+  CHECK(result["items"][0]["textEdit"]["newText"] == "return a");
+  CHECK(result["items"][0]["textEdit"]["range"]["start"]["character"] == 4);
+}
+
+TEST_CASE("typing along a suggestion needs no model") {
+  Fixture f;
+  f.start();
+  f.open(add);
+  f.ask(ghost, Fixture::at(1, 11));
+  CHECK(f.completions == 1);
+  f.insert(1, 11, "a +");
+  const Json result = f.ask(ghost, Fixture::at(1, 14))["result"];
+  CHECK(result["items"][0]["insertText"] == " b");
+  CHECK(f.completions == 1);
+  f.insert(1, 14, "x");
+  f.ask(ghost, Fixture::at(1, 15));
+  CHECK(f.completions == 2);
+}
+
+TEST_CASE("the newest request wins and the older one is answered null") {
+  Fixture f;
+  std::latch running(1);
+  bool first = true;
+  f.during = [&](const std::string&, std::stop_token stop) {
+    if (!std::exchange(first, false)) return;
+    running.count_down();
+    while (!stop.stop_requested()) std::this_thread::yield();
+  };
+  f.start();
+  f.open(add);
+  const int older = f.request(ghost, Fixture::at(1, 11));
+  running.wait();
+  f.insert(1, 11, "z");
+  const int newer = f.request(ghost, Fixture::at(1, 12));
+  CHECK(f.answer(newer)["result"]["items"].size() == 1);
+  CHECK(f.answer(older)["result"].is_null());
+  CHECK_FALSE(f.find(older)->contains("error"));
+}
+
+TEST_CASE("edits are applied while the model works") {
+  Fixture f;
+  std::latch running(1), gate(1);
+  bool first = true;
+  f.during = [&](const std::string&, std::stop_token) {
+    if (!std::exchange(first, false)) return;
+    running.count_down();
+    gate.wait();
+  };
+  f.start();
+  f.open(add);
+  const int id = f.request(ghost, Fixture::at(1, 11));
+  running.wait();
+  f.insert(1, 11, "x");
+  gate.count_down();
+  CHECK(f.answer(id)["result"]["items"][0]["insertText"] == "a + b");
+  std::string seen;
+  f.during = [&](const std::string& prefix, std::stop_token) { seen = prefix; };
+  f.ask(ghost, Fixture::at(1, 12));
+  CHECK(seen == "def add(a, b):\n    return x");
+}
+
+TEST_CASE("cancelling answers -32800 at once and stops the model") {
+  Fixture f;
+  std::latch running(1);
+  f.during = [&](const std::string&, std::stop_token stop) {
+    running.count_down();
+    while (!stop.stop_requested()) std::this_thread::yield();
+  };
+  f.start();
+  f.open(add);
+  const int id = f.request(ghost, Fixture::at(1, 11));
+  running.wait();
+  f.notify("$/cancelRequest", {{"id", id}});
+  REQUIRE(f.find(id));
+  CHECK((*f.find(id))["error"]["code"] == -32800);
+}
+
+TEST_CASE("nothing to say is an empty list, never an error") {
+  Fixture f;
+  f.start(true, {{"languages", {"python"}}});
+  f.open(add);
+  f.open("SECRET=", "file:///w/.env", "");
+  f.open("let x = ", "file:///w/a.rs", "rust");
+  f.open("# about \n", "file:///w/c.py");
+  for (const auto& row : {std::pair("file:///w/.env", 7), std::pair("file:///w/a.rs", 8), std::pair("file:///w/c.py", 8),
+                          std::pair("file:///w/never", 0)}) {
+    CAPTURE(row.first);
+    CHECK(f.ask(ghost, Fixture::at(0, row.second, 2, row.first))["result"] == Json::parse(R"({"items":[]})"));
+  }
+  CHECK(f.completions == 0);
+  const Json why = f.ask("loopd/explain", Fixture::at(0, 0, 2, "file:///w/.env"))["result"]["explain"];
+  CHECK(why[0] == "the file is excluded (loopd.exclude)");
+}
+
+TEST_CASE("a model that cannot be loaded is said once, and requests get empty lists") {
+  Fixture f;
+  f.load_error = "models/x/config.json: no such file";
+  f.initialize();
+  f.until_status("error");
+  CHECK((*f.notification("window/showMessage"))["params"]["message"] == "loopd: models/x/config.json: no such file");
+  f.open(add);
+  CHECK(f.ask(ghost, Fixture::at(1, 11))["result"]["items"].empty());
+  CHECK(f.ask("loopd/generate", {{"prompt", "a"}})["error"]["code"] == -32803);
+}
+
+TEST_CASE("initialize does not wait for the model, and requests wait for it only so long") {
+  std::latch gate(1);
+  Fixture f;
+  f.load_gate = &gate;
+  f.initialize();
+  f.open(add);
+  const int impatient = f.request(ghost, Fixture::at(1, 11));
+  REQUIRE(f.timers.size() == 1);
+  f.timers[0]();
+  CHECK((*f.find(impatient))["result"]["items"].empty());
+  f.open(add, "file:///w/b.py");
+  const int patient = f.request(ghost, Fixture::at(1, 11, 2, "file:///w/b.py"));
+  gate.count_down();
+  CHECK(f.answer(patient)["result"]["items"].size() == 1);
+}
+
+TEST_CASE("settings can change while running, and wrong ones are said") {
+  Fixture f;
+  f.start();
+  f.open(add);
+  f.notify("workspace/didChangeConfiguration", {{"settings", {{"loopd", {{"languages", {"rust"}}, {"maxTokens", "many"}}}}}});
+  CHECK(f.notification("window/showMessage"));
+  CHECK(f.ask(ghost, Fixture::at(1, 11))["result"]["items"].empty());
+  f.notify("workspace/didChangeConfiguration", {{"settings", {{"loopd", {{"languages", Json::array()}}}}}});
+  CHECK(f.ask(ghost, Fixture::at(1, 11))["result"]["items"].size() == 1);
+}
+
+TEST_CASE("while the popup is open the selected item is extended") {
+  Fixture f;
+  f.start();
+  f.says = "(a, b)";
+  f.open("def add(a, b):\n    return mi\n");
+  Json params = Fixture::at(1, 13);
+  params["context"]["selectedCompletionInfo"] = {
+      {"text", "minimum"}, {"range", {{"start", {{"line", 1}, {"character", 11}}}, {"end", {{"line", 1}, {"character", 13}}}}}};
+  std::string seen;
+  f.during = [&](const std::string& prefix, std::stop_token) { seen = prefix; };
+  const Json item = f.ask(ghost, params)["result"]["items"][0];
+  CHECK(item["insertText"] == "minimum(a, b)");
+  CHECK(item["range"] == params["context"]["selectedCompletionInfo"]["range"]);
+  CHECK(seen == "def add(a, b):\n    return minimum");
+}
+
+TEST_CASE("own generation, and documents that close under a request") {
+  Fixture f;
+  f.start();
+  CHECK(f.ask("loopd/generate", {{"prompt", "on"}})["result"]["text"] == "on and on");
+  CHECK(f.ask("loopd/generate", Json::object())["error"]["code"] == -32602);
+  std::latch running(1);
+  f.during = [&](const std::string&, std::stop_token stop) {
+    running.count_down();
+    while (!stop.stop_requested()) std::this_thread::yield();
+  };
+  f.open(add);
+  const int id = f.request(ghost, Fixture::at(1, 11));
+  running.wait();
+  f.notify("textDocument/didClose", {{"textDocument", {{"uri", "file:///w/a.py"}}}});
+  CHECK(f.answer(id)["result"].is_null());
+}
+
+TEST_CASE("a failing model is an empty list and a line in the log") {
+  Fixture f;
+  f.start();
+  f.during = [](const std::string&, std::stop_token) { throw std::runtime_error("out of memory"); };
+  f.open(add);
+  CHECK(f.ask(ghost, Fixture::at(1, 11))["result"]["items"].empty());
+  CHECK(f.logged.back() == "completion failed: out of memory");
+}
