@@ -35,15 +35,21 @@ struct Results {
   }
 };
 
+void nothing(std::stop_token) {}
+
+// `told` is counted down when the job has been finished, not when its work ends: between the two it may still be stopped.
 Job job(Results& results, const std::string& name, const std::string& document,
-        std::function<void(std::stop_token)> work = [](std::stop_token) {}) {
+        std::function<void(std::stop_token)> work = nothing, std::latch* told = nullptr) {
   Job made;
   made.document = document;
   made.work = [&results, name, work](std::stop_token stop) {
     results.start(name);
     work(stop);
   };
-  made.finished = [&results, name](Outcome outcome, const std::string&) { results.report(name, outcome); };
+  made.finished = [&results, name, told](Outcome outcome, const std::string&) {
+    results.report(name, outcome);
+    if (told) told->count_down();
+  };
   return made;
 }
 
@@ -74,7 +80,7 @@ TEST_CASE("jobs of different documents run in order") {
   std::latch done(3);
   {
     Scheduler scheduler;
-    for (const char* name : {"a", "b", "c"}) scheduler.submit(job(results, name, name, [&](std::stop_token) { done.count_down(); }));
+    for (const char* name : {"a", "b", "c"}) scheduler.submit(job(results, name, name, nothing, &done));
     done.wait();
   }
   CHECK(results.started == std::vector<std::string>{"a", "b", "c"});
@@ -90,7 +96,7 @@ TEST_CASE("the newest job of a document wins; older ones never start or are stop
     scheduler.submit(job(results, "first", "doc", until_stopped(running)));
     running.wait();
     scheduler.submit(job(results, "second", "doc"));
-    scheduler.submit(job(results, "third", "doc", [&](std::stop_token) { finished.count_down(); }));
+    scheduler.submit(job(results, "third", "doc", nothing, &finished));
     finished.wait();
   }
   CHECK(results.started == std::vector<std::string>{"first", "third"});
@@ -106,7 +112,7 @@ TEST_CASE("another document's job supersedes nothing") {
     Scheduler scheduler;
     scheduler.submit(job(results, "one", "a", until_open(running, gate)));
     running.wait();
-    scheduler.submit(job(results, "two", "b", [&](std::stop_token) { finished.count_down(); }));
+    scheduler.submit(job(results, "two", "b", nothing, &finished));
     gate.count_down();
     finished.wait();
   }
@@ -119,7 +125,7 @@ TEST_CASE("jobs without a document are never superseded") {
   std::latch finished(2);
   {
     Scheduler scheduler;
-    for (const char* name : {"one", "two"}) scheduler.submit(job(results, name, "", [&](std::stop_token) { finished.count_down(); }));
+    for (const char* name : {"one", "two"}) scheduler.submit(job(results, name, "", nothing, &finished));
     finished.wait();
   }
   CHECK(results.outcomes["one"] == Once{Outcome::done});
@@ -142,7 +148,7 @@ TEST_CASE("the client's cancellation stops running work and keeps waiting work f
     running.wait();
     second.request_stop();
     first.request_stop();
-    scheduler.submit(job(results, "three", "c", [&](std::stop_token) { finished.count_down(); }));
+    scheduler.submit(job(results, "three", "c", nothing, &finished));
     finished.wait();
   }
   CHECK(results.started == std::vector<std::string>{"one", "three"});
@@ -152,7 +158,7 @@ TEST_CASE("the client's cancellation stops running work and keeps waiting work f
 
 TEST_CASE("background work gives way to requests and supersedes only its like") {
   Results results;
-  std::latch preparing(1), finished(1);
+  std::latch preparing(1), finished(2);
   std::latch running(1), gate(1);
   {
     Scheduler scheduler;
@@ -163,7 +169,7 @@ TEST_CASE("background work gives way to requests and supersedes only its like") 
     scheduler.submit(job(results, "request", "a", until_open(running, gate)));
     running.wait();
     for (const char* name : {"prepare 2", "prepare 3"}) {
-      Job next = job(results, name, "a", [&](std::stop_token) { finished.count_down(); });
+      Job next = job(results, name, "a", nothing, &finished);
       next.priority = Job::Priority::background;
       scheduler.submit(std::move(next));
     }
@@ -220,7 +226,7 @@ TEST_CASE("work that throws is reported and the next job runs") {
       error = what;
     };
     scheduler.submit(std::move(bad));
-    scheduler.submit(job(results, "good", "b", [&](std::stop_token) { finished.count_down(); }));
+    scheduler.submit(job(results, "good", "b", nothing, &finished));
     finished.wait();
   }
   CHECK(error == "no memory");
