@@ -1,9 +1,10 @@
-// Splits one operation's rows over a fixed set of threads; workers spin briefly between operations, then sleep.
+// Splits one operation's rows over a few threads; workers spin briefly between operations, then sleep.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -13,6 +14,9 @@ namespace inference {
 
 // One caller at a time. A decode step is some hundred operations of 20-200 microseconds each, so waking a sleeping
 // thread for every one would cost as much as the work: workers spin for about a millisecond before they sleep.
+//
+// Whoever is there takes the next part of an operation, the caller included. So the caller never waits for a worker that
+// the system has not scheduled (the user's compiler is running), only for parts that a worker has begun.
 class ThreadPool {
  public:
   // `threads` counts the caller; 1 means no workers.
@@ -28,16 +32,19 @@ class ThreadPool {
   void run(std::size_t count, std::size_t grain, const std::function<void(std::size_t, std::size_t)>& work);
 
  private:
-  void serve(std::size_t index);
-  void take_share(std::size_t index);
+  void serve();
+  // Takes parts of operation `generation` until none is left.
+  void take_parts(std::uint32_t generation);
 
-  // The job, written by the caller before `generation_` moves on and read by workers after.
+  // The operation at hand. Written by the caller while no part is open, read only by those who hold a part.
   const std::function<void(std::size_t, std::size_t)>* work_ = nullptr;
   std::size_t count_ = 0;
-  std::size_t share_ = 0;
+  std::size_t part_ = 0;
 
-  std::atomic<std::uint64_t> generation_{0};
-  std::atomic<std::size_t> running_{0};
+  // Upper half: the operation's generation. Lower half: parts not yet taken. One word, so that a late worker cannot take
+  // a part of an operation that has ended.
+  std::atomic<std::uint64_t> ticket_{0};
+  std::atomic<std::uint32_t> unfinished_{0};
   std::atomic<int> sleeping_{0};
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
