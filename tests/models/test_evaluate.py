@@ -1,0 +1,75 @@
+"""Held-out carets put back together give the file; the n-gram baseline repeats what the file repeats."""
+
+import json
+import lzma
+import os
+import random
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "models", "evaluate"))
+import carets
+import ngram
+
+SOURCE = """import os
+
+
+def area(width, height):
+    return width * height
+
+
+def volume(width, height, depth):
+    return area(width, height) * depth
+"""
+
+
+class Carets(unittest.TestCase):
+    def test_a_task_put_together_is_the_file(self):
+        rng = random.Random(3)
+        header = {"path": "shapes.py", "project": "shapes", "lang": "python"}
+        kinds = set()
+        for kind, _ in carets.KINDS * 10:
+            task = carets.draw(header, SOURCE, kind, rng)
+            if task:
+                kinds.add(kind)
+                self.assertEqual(task["prompt"] + task["canonical_solution"] + task["suffix"], SOURCE)
+                self.assertTrue(carets.nontrivial(task["canonical_solution"]))
+                self.assertNotIn("\n", task["canonical_solution"])
+        self.assertEqual(kinds, {kind for kind, _ in carets.KINDS})
+
+    def test_places(self):
+        line = "    total = add(first, second)"
+        self.assertEqual(carets.places("line", line), [(4, len(line))])
+        self.assertIn((line.index("(") + 1, line.index(")")), carets.places("closed", line))
+        self.assertEqual(carets.places("closed", "foo(bar("), [])
+        self.assertNotIn(4, [start for start, _ in carets.places("word", line)])
+
+    def test_every_project_is_used_and_no_caret_twice(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "heldout.xz")
+            with lzma.open(path, "wb") as out:
+                for project in ("a", "b", "c"):
+                    data = SOURCE.replace("area", project + "_area").encode()
+                    header = {"path": project + ".py", "project": project, "lang": "python", "n": len(data)}
+                    out.write(json.dumps(header).encode() + b"\n" + data)
+            tasks = list(carets.tasks(path, 12, seed=1))
+        self.assertEqual(len(tasks), 12)
+        self.assertEqual({t["project"] for t in tasks}, {"a", "b", "c"})
+        self.assertEqual(len({(t["path"], t["prompt"], t["canonical_solution"]) for t in tasks}), 12)
+
+
+class Ngram(unittest.TestCase):
+    def test_repeats_what_followed_the_longest_context(self):
+        prompt = "x = load(path)\ny = load(name)\nz = store(name)\nx = load("
+        self.assertEqual(ngram.complete(prompt, "\n"), "path)")
+
+    def test_finishes_a_word_and_stops_at_the_line(self):
+        self.assertEqual(ngram.complete("configuration = 1\nprint(conf", "\n"), "iguration = 1")
+
+    def test_says_nothing_about_what_it_never_saw(self):
+        self.assertEqual(ngram.complete("a b\nq", "\n"), "")
+
+
+if __name__ == "__main__":
+    unittest.main()
