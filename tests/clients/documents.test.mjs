@@ -7,7 +7,9 @@ const start = 'class Point:\n    def __init__(self, x, y):\n        self.x = x\n
 
 for (const editor of ['VS Code, languageclient 11', 'Neovim 0.12', 'Emacs, eglot 1.9', 'Helix']) {
   test(`${editor}: edited and freshly opened documents get the same suggestions`, { skip: without_model, timeout: 300_000 }, async () => {
-    const client = await Client.start(editor);
+    // Short, and without a deadline that a busy machine would notice.
+    const settings = { loopd: { maxTokens: 16, deadlineMs: 600000 } };
+    const client = await Client.start(editor, { settings });
     await client.settled();
     const pick = random(7);
     const edited = 'file:///project/edited.py';
@@ -22,11 +24,11 @@ for (const editor of ['VS Code, languageclient 11', 'Neovim 0.12', 'Emacs, eglot
         const last = Math.min(places.length - 1, first + pick(4));
         await client.replace(edited, places[first], places[last], pieces[pick(pieces.length)]);
       }
-      // A fresh document of the same text, under a name that makes the same prompt: closed and opened again.
+      // The same text under the same name in a process that saw none of the edits.
       const text = client.documents.get(edited).getText();
       const at = text.length;
       const after_edits = await client.ask(edited, at);
-      const copy = await Client.start(editor);
+      const copy = await Client.start(editor, { settings });
       await copy.settled();
       await copy.open(edited, 'python', text);
       const fresh = await copy.ask(edited, at);

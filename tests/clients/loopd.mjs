@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { profiles } from './profiles.mjs';
 
@@ -16,6 +17,11 @@ const binary = process.env.LOOPD_BINARY ?? join(root, 'build/release/loopd');
 const model = process.env.LOOPD_MODEL ?? join(root, 'models/default');
 // What `test(name, { skip })` wants: false, or why the test is skipped.
 export const without_model = existsSync(join(model, 'config.json')) ? false : 'no model in models/default or $LOOPD_MODEL';
+
+const never = protocol.CancellationToken.None;
+const running = new Set();
+// A test that failed leaves its process behind, which would keep this one alive.
+after(() => running.forEach((child) => child.kill()));
 
 const units = { 'utf-8': (text) => Buffer.byteLength(text), 'utf-16': (text) => text.length, 'utf-32': (text) => [...text].length };
 
@@ -48,6 +54,7 @@ export class Client {
     this.answered = new Map(); // id -> number of answers
     this.logs = '';
     this.child = spawn(binary, [], { env: { ...process.env, LOOPD_MODEL: model_dir } });
+    running.add(this.child);
     this.child.stderr.on('data', (data) => (this.logs += data));
     this.exit_code = new Promise((resolve) => this.child.on('exit', (code, signal) => resolve(signal ?? code)));
 
@@ -129,7 +136,7 @@ export class Client {
   }
 
   // Asks as the editor does, at a UTF-16 offset. Resolves to the items; null where the server answered null.
-  async inline(uri, offset, trigger = 2, token = undefined) {
+  async inline(uri, offset, trigger = 2, token = never) {
     const answer = await this.connection.sendRequest(
       'textDocument/inlineCompletion',
       { textDocument: { uri }, position: this.position(uri, offset), context: { triggerKind: trigger } },
@@ -138,7 +145,7 @@ export class Client {
     return answer === null ? null : Array.isArray(answer) ? answer : answer.items;
   }
 
-  async popup(uri, offset, token = undefined) {
+  async popup(uri, offset, token = never) {
     const answer = await this.connection.sendRequest(
       'textDocument/completion',
       { textDocument: { uri }, position: this.position(uri, offset), context: { triggerKind: 1 } },
@@ -148,7 +155,7 @@ export class Client {
   }
 
   // Whatever this editor's way of asking is.
-  ask(uri, offset, token = undefined) {
+  ask(uri, offset, token = never) {
     return this.capabilities.inlineCompletionProvider ? this.inline(uri, offset, 2, token) : this.popup(uri, offset, token);
   }
 
