@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <optional>
+#include <utility>
 
 namespace lsp {
 namespace {
@@ -104,6 +106,11 @@ const Command& command_named(const std::string& name) {
   throw UsageError("there is no command \"" + name + "\"; see loopd --help");
 }
 
+const Flag* flag_named(const std::string& name) {
+  const auto found = std::find_if(flags().begin(), flags().end(), [&](const Flag& one) { return name == one.name; });
+  return found == flags().end() ? nullptr : &*found;
+}
+
 bool taken_by(const Flag& flag, const std::string& command) {
   const std::string all = std::string(" ") + flag.commands + " ";
   return *flag.commands == '\0' || all.find(" " + command + " ") != std::string::npos;
@@ -113,32 +120,37 @@ bool taken_by(const Flag& flag, const std::string& command) {
 
 Options parse_arguments(const std::vector<std::string>& arguments) {
   Options options;
-  std::size_t at = 0;
-  if (!arguments.empty() && arguments[0].rfind("-", 0) != 0) options.command = arguments[at++];
-  const Command& command = command_named(options.command);
-  for (; at < arguments.size(); ++at) {
+  // Flags may stand on either side of the command, so they are judged once it is known: the first plain argument.
+  std::vector<std::pair<std::string, std::optional<std::string>>> given;
+  std::vector<std::string> plain;
+  for (std::size_t at = 0; at < arguments.size(); ++at) {
     const std::string& argument = arguments[at];
     if (argument == "--help" || argument == "-h") return Options{.command = "help", .arguments = {}};
     if (argument == "--version") return Options{.command = "version", .arguments = {}};
     if (argument.rfind("-", 0) != 0 || argument == "-") {
-      options.arguments.push_back(argument);
+      plain.push_back(argument);
       continue;
     }
     const std::size_t equals = argument.find('=');
     const std::string name = argument.substr(0, equals);
-    const auto flag = std::find_if(flags().begin(), flags().end(), [&](const Flag& one) { return name == one.name; });
-    if (flag == flags().end() || !taken_by(*flag, options.command)) {
-      throw UsageError("loopd " + options.command + " knows no flag " + name + "; see loopd --help");
-    }
-    if (!flag->takes_value && equals != std::string::npos) throw UsageError(name + " takes no value");
-    std::string value;
-    if (flag->takes_value && equals != std::string::npos) {
-      value = argument.substr(equals + 1);
-    } else if (flag->takes_value) {
+    const Flag* flag = flag_named(name);
+    if (!flag) throw UsageError("there is no flag " + name + "; see loopd --help");
+    std::optional<std::string> value;
+    if (equals != std::string::npos) value = argument.substr(equals + 1);
+    if (!flag->takes_value && value) throw UsageError(name + " takes no value");
+    if (flag->takes_value && !value) {
       if (++at == arguments.size()) throw UsageError(name + " needs a value");
       value = arguments[at];
     }
-    flag->set(options, value);
+    given.emplace_back(name, value);
+  }
+  if (!plain.empty()) options.command = plain.front();
+  const Command& command = command_named(options.command);
+  if (!plain.empty()) options.arguments.assign(plain.begin() + 1, plain.end());
+  for (const auto& [name, value] : given) {
+    const Flag& flag = *flag_named(name);
+    if (!taken_by(flag, options.command)) throw UsageError("loopd " + options.command + " knows no flag " + name + "; see loopd --help");
+    flag.set(options, value.value_or(""));
   }
   if (options.arguments.size() < command.arguments) throw UsageError(command.missing);
   if (options.arguments.size() > command.arguments) {

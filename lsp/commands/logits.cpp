@@ -1,6 +1,5 @@
 // `loopd logits`: raw logits for token ids, for comparison with other implementations of the same model.
 #include <cstdio>
-#include <stdexcept>
 
 #include <nlohmann/json.hpp>
 
@@ -10,18 +9,12 @@
 namespace lsp {
 
 int print_logits(const Options& options, const Settings& settings) {
-  const auto engine = open_engine(options, settings);
-  const int most = engine->info().max_depth;
-  const int depth = options.depth.value_or(most);
-  if (depth > most) {
-    throw std::runtime_error("--depth " + std::to_string(depth) + ": this model has depths 1 to " + std::to_string(most));
-  }
-  const std::size_t vocabulary = engine->tokenizer().size();
-  for (const int id : options.ids) {
-    if (static_cast<std::size_t>(id) >= vocabulary) {
-      throw std::runtime_error("--ids: " + std::to_string(id) + " is no token of this model; they end at " + std::to_string(vocabulary - 1));
-    }
-  }
+  // Ids in, numbers out: a checkpoint without a tokenizer will do, and any depth its blocks can loop to, so that a
+  // comparison with another implementation can go beyond what the model was trained for.
+  inference::EngineOptions wanted = engine_options(options, settings);
+  wanted.need_tokenizer = false;
+  const auto engine = inference::Engine::load(wanted);
+  const int depth = options.depth.value_or(engine->info().max_depth);
   inference::Session session(engine);
   const std::vector<float> logits = session.logits(options.ids, depth, options.all);
   const std::size_t rows = options.all ? options.ids.size() : 1;

@@ -25,6 +25,7 @@ TEST_CASE("commands and their flags") {
   CHECK(complete.json);
   CHECK(complete.depth == 3);
   CHECK(complete.model == "m");
+  CHECK(parse_arguments({"--model", "m", "complete", "--json", "a.py:1:2"}).command == "complete");
   CHECK(parse_arguments({"logits", "--ids", "1,2,30"}).ids == std::vector<int>{1, 2, 30});
   const auto eval = parse_arguments({"eval", "infill", "x.jsonl.gz", "--depths=1,2", "--limit", "5"});
   CHECK(eval.depths == std::vector<int>{1, 2});
@@ -37,7 +38,7 @@ TEST_CASE("commands and their flags") {
 TEST_CASE("wrong usage is one line") {
   const std::pair<std::vector<std::string>, const char*> rows[] = {
       {{"nosuch"}, "there is no command \"nosuch\"; see loopd --help"},
-      {{"--nosuch"}, "loopd serve knows no flag --nosuch; see loopd --help"},
+      {{"--nosuch"}, "there is no flag --nosuch; see loopd --help"},
       {{"complete", "a:1:1", "--pipe=x"}, "loopd complete knows no flag --pipe; see loopd --help"},
       {{"complete"}, "complete needs a place: loopd complete FILE:LINE:COLUMN"},
       {{"complete", "a:1:1", "b:1:1"}, "loopd complete does not take \"b:1:1\""},
