@@ -14,13 +14,20 @@ def report(text):
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
+def write_unavailable(cache, list_path, names):
+    """Leaves the names of a list that cannot be had, one a line; an empty file says that everything was."""
+    folder = os.path.join(cache, "unavailable")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, os.path.basename(list_path)), "w", encoding="utf-8") as out:
+        out.writelines(name + "\n" for name in names)
+
+
 def fetch_debian(options):
     import debian_fetch
     apt = debian_fetch.PrivateApt(os.path.join(options.cache, "apt"))
     apt.update()
     known_binary = {fields["Package"] for fields in apt.index("*_Packages*")}
     lists = options.list or sorted(glob.glob(os.path.join(HERE, "packages", "debian-*.txt")))
-    failed_path = os.path.join(options.cache, "unavailable.txt")
     for path in lists:
         names = debian_fetch.read_names(path)
         binaries = [n for n in names if n in known_binary and n.endswith("-dev")]
@@ -31,9 +38,7 @@ def fetch_debian(options):
         apt.fetch_binaries(apt.stand_ins(sources), report)
         failed += [n for n in sources if not apt.readable(n)]
         report("%s: %d names, %d unavailable" % (os.path.basename(path), len(names), len(failed)))
-        with open(failed_path, "a", encoding="utf-8") as out:
-            for name in failed:
-                out.write("%s\t%s\n" % (os.path.basename(path), name))
+        write_unavailable(options.cache, path, failed)
 
 
 def fetch_npm(options):
@@ -44,9 +49,7 @@ def fetch_npm(options):
         names = debian_fetch.read_names(path)
         failed = npm_fetch.fetch(names, os.path.join(options.cache, "npm"), report)
         report("%s: %d names, %d unavailable" % (os.path.basename(path), len(names), len(failed)))
-        with open(os.path.join(options.cache, "unavailable.txt"), "a", encoding="utf-8") as out:
-            for name in failed:
-                out.write("%s\t%s\n" % (os.path.basename(path), name))
+        write_unavailable(options.cache, path, failed)
 
 
 def gather_step(options):

@@ -8,7 +8,7 @@ import subprocess
 BATCH_SOURCES = 12
 BATCH_BINARIES = 40
 BINARY_BYTES_MAX = 20_000_000
-SOURCE_BINARIES = re.compile(r"(python3-|node-|golang-.*-dev$|librust-.*-dev$)(?!.*-(doc|dbg|debug)$)")
+SOURCE_BINARIES = re.compile(r"(python3-|golang-.*-dev$|librust-.*-dev$)(?!.*-(doc|dbg|debug)$)")
 
 
 def read_names(path):

@@ -31,6 +31,9 @@ DENIED_HEADER = re.compile(
     r"proprietary|confidential|trade\s+secret|strictly\s+prohibited|non-?commercial|"
     r"European\s+Union\s+Public|\bEUPL\b|Artistic\s+Licen|Open\s+Software\s+Licen|SISSL|Netscape\s+Public|"
     r"may\s+not\s+be\s+(?:copied|reproduced|redistributed|used)\s+without", re.I)
+# Words by which a licence file shows that it is one of the allowed; a file under a joke licence has none of them.
+FILE_LICENCE = re.compile(r"\bMIT\b|Apache|\bISC\b|\bBSD\b|hereby\s+granted|Permission\s+to\s+use|Redistribution\s+and\s+use|"
+                          r"Unlicense|unencumbered|CC0|Boost|as-is|Python\s+Software")
 SPDX_LINE = re.compile(r"SPDX-License-Identifier:?\s*([^\n\r*]+?)\s*(?:\*/|-->|$)", re.M)
 HEADER_LICENCES = [
     (re.compile(r"Apache\s+Licen[sc]e,?\s*(?:\(?the[^)]*\)\s*)?,?\s*Version\s+2|licenses/LICENSE-2\.0|apache\.org/licenses/LICENSE-2",
@@ -141,11 +144,14 @@ def header_verdict(text):
         return ("allow", identifier) if identifier else ("deny", "")
     if DENIED_HEADER.search(head):
         return "deny", ""
-    plain = re.sub(r"[\s*#/;]+", " ", head)
-    for pattern, identifier in HEADER_LICENCES:
-        if pattern.search(plain):
-            return "allow", identifier
-    return "silent", ""
+    found = named_in(head)
+    return ("allow", found) if found else ("silent", "")
+
+
+def named_in(text):
+    """Returns the first licence on the allow-list whose own words stand in the text, comment signs aside."""
+    plain = re.sub(r"\s+", " ", re.sub(r"(?m)^[ \t]*(/?\*+/?|//+|#+|;+)", " ", text))
+    return next((identifier for pattern, identifier in HEADER_LICENCES if pattern.search(plain)), "")
 
 
 class PackageLicence:
@@ -158,7 +164,8 @@ class PackageLicence:
         if package.kind == "npm":
             declared = allowed_expression(package.licence_field)
             denied = DENIED_HEADER.search(package.licence_file[:HEADER_CHARS])
-            if declared and package.licence_file and not (denied and " OR " not in package.licence_field.upper()):
+            contradicted = denied and " OR " not in package.licence_field.upper()
+            if declared and FILE_LICENCE.search(package.licence_file) and not contradicted:
                 self.identifier = declared
 
     def decide(self, path, text):

@@ -5,8 +5,10 @@ import glob
 import json
 import lzma
 import os
+import re
 
 import archives
+import licences
 
 MANIFEST_BYTES_MAX = 4_000_000
 NOTICE_BYTES_MAX = 2_000_000
@@ -25,21 +27,35 @@ def _reports(cache):
     return reports
 
 
+def _stanza_text(text, identifier):
+    """Returns the body of a stand-alone `License:` paragraph of a machine-readable copyright file, or an empty string."""
+    for stanza in re.split(r"\n[ \t]*\n", text):
+        head, _, body = stanza.strip().partition("\n")
+        if head.startswith("License:") and licences.allowed_expression(head[8:]) == identifier:
+            return re.sub(r"(?m)^ \.?", "", body).strip()
+    return ""
+
+
 def _licence_texts(cache, licences_of, reports):
-    """Returns {identifier: text}: Apache-2.0 and CC0 as Debian ships them, others from the first package that has only that one."""
+    """Returns {identifier: text}: as Debian ships it, else from the first package whose used files have only that licence."""
     texts = {}
-    for identifier, name in (("Apache-2.0", "Apache-2.0"), ("CC0-1.0", "CC0-1.0")):
-        path = os.path.join(COMMON_LICENCES, name)
+    for identifier in ("Apache-2.0", "CC0-1.0"):
+        path = os.path.join(COMMON_LICENCES, identifier)
         if os.path.exists(path):
             texts[identifier] = open(path, encoding="utf-8").read()
-    for package in sorted(licences_of):
-        found = licences_of[package]
-        identifier = next(iter(found))
-        if len(found) == 1 and identifier not in texts and reports[package]["kind"] == "npm":
+    for package in sorted(licences_of, key=lambda p: (not p.startswith("npm-"), p)):
+        identifier = " ".join(licences_of[package])
+        if identifier in texts or " " in identifier:
+            continue
+        text = ""
+        if package.startswith("npm-"):
             path = os.path.join(cache, "npm", "tarballs", package[4:] + ".tgz")
             text = archives.read_npm(path).licence_file.strip() if os.path.exists(path) else ""
-            if 300 < len(text) < 8000:
-                texts[identifier] = text
+        elif package.startswith("deb-"):
+            for path in glob.glob(os.path.join(cache, "apt", "binaries", package[4:] + "_*.deb"))[:1]:
+                text = _stanza_text(archives.deb_copyright(path), identifier)
+        if 300 < len(text) < 20_000:
+            texts[identifier] = text
     return texts
 
 

@@ -14,7 +14,7 @@ import projects
 # A shard holds neighbours of one language; this much raw text stays under SHARD_BYTES_MAX compressed.
 SHARD_RAW_BYTES = 130_000_000
 SHARD_BYTES_MAX = 30 * 1024 * 1024
-# The large dictionary finds what files of one project share; the fast mode costs 1 % of size and saves two thirds of the time.
+# The large dictionary finds what files of one project share. Preset 9e would pack 13 % smaller in twice the time.
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 4, "dict_size": 64 * 1024 * 1024}]
 
 

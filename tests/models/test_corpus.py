@@ -97,8 +97,19 @@ class LicenceTest(unittest.TestCase):
         self.assertEqual(decide("main.c", CODE), ("", "licence unknown"))
         self.assertEqual(decide("Main.java", "/* Licensed under the Apache License, Version 2.0 */\n" + CODE)[0], "Apache-2.0")
 
+    def test_words_of_a_licence_are_found_through_comment_signs(self):
+        for head, expected in (
+                ("// Permission to use, copy, modify, and/or distribute\n// this software for any purpose\n", "ISC"),
+                ("/*\n * Permission is hereby\n * granted, free of charge, to any person\n */\n", "MIT"),
+                ("# Licensed under the Apache License,\n# Version 2.0 (the License)\n", "Apache-2.0"),
+                ("# see http://www.apache.org/licenses/LICENSE-2.0\n", "Apache-2.0"),
+                ("; Redistribution and use in source\n; and binary forms\n", "BSD"), ("int main(void);\n", "")):
+            with self.subTest(head=head):
+                self.assertEqual(licences.named_in(head), expected)
+
     def test_npm_needs_field_and_file(self):
-        for field, text, expected in (("MIT", "MIT License", "MIT"), ("MIT", "", ""), ("", "MIT License", ""), ("GPL-3.0", "x", ""),
+        for field, text, expected in (("MIT", "MIT License", "MIT"), ("MIT", "", ""), ("", "MIT License", ""),
+                                      ("BSD", "Do what you want to public license", ""), ("GPL-3.0", "x", ""),
                                       ("MIT", "GNU General Public License", ""), ("(MIT OR GPL-3.0)", "MIT or the GNU General Public", "MIT")):
             with self.subTest(field=field, text=text):
                 self.assertEqual(licences.PackageLicence(npm_package(field, text)).decide("src/a.ts", CODE)[0], expected)
@@ -259,6 +270,9 @@ class DecontaminationTest(unittest.TestCase):
             renamed = renamed.replace(old, new)
         self.assertGreater(len(self.hits(renamed)), 0)
         self.assertEqual(len(self.hits(CODE)), 0)
+
+    def test_identifiers_are_one_however_they_are_written(self):
+        self.assertEqual(decontaminate.normalise(b"maxValue max_value MAX_VALUE"), b"maxvalue maxvalue maxvalue")
 
     def test_an_idiom_of_many_projects_is_no_trace(self):
         window = numpy.array([7], dtype=numpy.uint64)
