@@ -4,6 +4,7 @@ A suite is a command. Its cases are counted from what its runner prints (doctest
 start with ok, FAIL or skip); a runner that prints none of these counts as one case. Exit code 77 means skipped.
 """
 
+import collections
 import json
 import os
 import pathlib
@@ -26,6 +27,7 @@ class Suite:
     command: list
     needs: str = ""  # the build it runs on: "release", "dev" or none
     timeout_s: int = 600
+    one_case: bool = False  # counts as one, whatever it prints
     environment: dict = field(default_factory=dict)
 
 
@@ -55,16 +57,18 @@ def scripted_suites():
     """Suites that drive the finished binary, or need none. The environment says which binary and which model."""
     model = os.environ.get("LOOPD_MODEL", str(ROOT / "models/default"))
     released = {"LOOPD_BINARY": str(RELEASE), "LOOPD_MODEL": model}
+    # Its packages are where apt puts numpy; another python3 may come first in the path.
+    debian_python = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else sys.executable
     transcripts = [sys.executable, "tests/transcripts/run.py", "--model", model]
     node_tests = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests/clients").glob("*.test.mjs"))
     return [
-        Suite("models", [sys.executable, "-m", "unittest", "discover", "-s", "tests/models", "-p", "*test*.py"]),
+        Suite("models", [debian_python, "-m", "unittest", "discover", "-v", "-s", "tests/models", "-p", "*test*.py"]),
         Suite("transcripts", [*transcripts, "--binary", str(RELEASE)], "release"),
         Suite("transcripts-sanitized", [*transcripts, "--binary", str(SANITIZED)], "dev"),
         Suite("clients", ["node", "--test", "--test-reporter=tap", *node_tests], "release", environment=released),
-        Suite("neovim", ["tests/clients/neovim/run"], "release", 120, released),
-        Suite("emacs", ["tests/clients/emacs/run"], "release", 120, released),
-        Suite("try", ["scripts/try"], "release", 300, released),
+        Suite("neovim", ["tests/clients/neovim/run"], "release", 120, environment=released),
+        Suite("emacs", ["tests/clients/emacs/run"], "release", 120, environment=released),
+        Suite("try", ["scripts/try"], "release", 300, one_case=True, environment=released),
     ]
 
 
@@ -118,13 +122,15 @@ def run_suite(suite):
             code = 124
             stream.write(f"\nstopped after {suite.timeout_s} s\n".encode())
     text = log.read_text(errors="replace")
-    count = count_cases(text, code)
+    count = count_cases("" if suite.one_case else text, code)
     seconds = time.monotonic() - began
     verdict = "FAIL" if count.failed else "ok  " if count.passed else "skip"
     cases = f"{count.passed} cases" + (f", {count.failed} FAILED" if count.failed else "")
-    print(f"{verdict} {suite.name:22} {cases}, {count.skipped} skipped ({seconds:.1f} s)", flush=True)
-    for reason in re.findall(r"^skip .*$|^ok \d+ - .* # SKIP.*$", text, re.MULTILINE):
-        print(f"       {reason}")
+    skipped = f", {count.skipped} skipped" if count.skipped else ""
+    print(f"{verdict} {suite.name:22} {cases}{skipped} ({seconds:.1f} s)", flush=True)
+    reasons = re.findall(r"^skip [^:]*: (.*)$|^ok \d+ - .* # SKIP (.*)$|\.\.\. skipped ['\"](.*)['\"]$", text, re.MULTILINE)
+    for reason, times in collections.Counter("".join(found) for found in reasons).items():
+        print(f"       skipped {times}: {reason}")
     if count.failed:
         print("\n".join("       " + line for line in text.splitlines()[-TAIL_LINES:]))
         print(f"       the whole log: {log.relative_to(ROOT)}", flush=True)
