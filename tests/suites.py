@@ -99,9 +99,9 @@ def count_cases(text, code):
     else:
         lines = re.findall(r"^(ok|FAIL|skip)\b", text, re.MULTILINE)
         count += Count(lines.count("ok"), lines.count("FAIL"), lines.count("skip"))
-    if code == 77 or "***Skipped" in text or re.search(r"^Ran 0 tests", text, re.MULTILINE):
+    if (code == 77 and count == Count()) or "***Skipped" in text or re.search(r"^Ran 0 tests", text, re.MULTILINE):
         count += Count(skipped=1)
-    elif code != 0 and count.failed == 0:
+    elif code not in (0, 77) and count.failed == 0:
         count += Count(failed=1)
     elif count == Count():
         count += Count(passed=1)
