@@ -46,7 +46,7 @@ def arguments(argv=None):
     p.add_argument("--muon-lr", type=float, default=0.02)
     p.add_argument("--embed-lr", type=float, default=3e-3)
     p.add_argument("--vector-lr", type=float, default=3e-3)
-    p.add_argument("--decay", type=float, default=0.1, help="decoupled weight decay of the matrices, times the rate")
+    p.add_argument("--decay", type=float, default=0.05, help="decoupled weight decay of the matrices, times the rate")
     p.add_argument("--warmup-steps", type=int, default=200)
     p.add_argument("--loops-from", type=float, default=0.3, help="share of the time after which depths are mixed")
     p.add_argument("--cool-from", type=float, default=0.65, help="share of the time after which the rate falls")
