@@ -22,12 +22,14 @@ std::size_t settled_length(std::string_view text) {
   };
   std::size_t start = text.size() - 1;
   const int last = kind(text[start]);
-  if (last == 2) return start;  // digits are tokens of their own, but one may join what precedes it
+  if (last == 2) return text.size();  // every digit is a token of its own
   while (start > 0 && text[start - 1] != '\n' && kind(text[start - 1]) == last) --start;
   // A word takes the one blank or sign before it into its first token (" word", ".word", "(word").
   if (last == 1 && start > 0 && text[start - 1] != '\n' && kind(text[start - 1]) != 2) --start;
   if (last == 3 && start > 0 && text[start - 1] == ' ') --start;
-  return start;
+  // Nobody types a word this long; spelling it out again would leave no tokens for a suggestion.
+  constexpr std::size_t kLongestTail = 128;
+  return text.size() - start > kLongestTail ? text.size() : start;
 }
 
 }  // namespace

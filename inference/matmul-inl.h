@@ -80,7 +80,40 @@ struct Quantized {
   std::vector<std::int32_t> offsets;  // int4: -8 times the block's sum, because nibbles are stored + 8
 };
 
-// int4 unpacks a block's even columns first, its odd ones after, so its activations lie in that order too.
+// Rounds to integers. `split_pairs` puts even columns first, odd ones `kBlock / 2` behind them: the order in which int4
+// unpacks. Returns their sum.
+template <class Int>
+std::int32_t round_block(Int* to, const float* in, float inverse, bool split_pairs) {
+  std::int32_t sum = 0;
+#if HWY_TARGET == HWY_SCALAR
+  for (std::size_t i = 0; i < kBlock; ++i) {
+    const auto value = static_cast<std::int32_t>(std::lrintf(in[i] * inverse));
+    to[split_pairs ? i / 2 + i % 2 * (kBlock / 2) : i] = static_cast<Int>(value);
+    sum += value;
+  }
+#else
+  const hn::CappedTag<float, kBlock / 4> d;
+  const hn::RebindToSigned<decltype(d)> d32;
+  const hn::Rebind<Int, decltype(d)> narrow;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto factor = hn::Set(d, inverse);
+  auto sums = hn::Zero(d32);
+  const auto put = [&](auto values, std::size_t at) HWY_ATTR {
+    const auto rounded = hn::NearestInt(hn::Mul(values, factor));
+    sums = hn::Add(sums, rounded);
+    hn::StoreU(hn::DemoteTo(narrow, rounded), narrow, to + at);
+  };
+  for (std::size_t i = 0; i < kBlock; i += 2 * lanes) {
+    const auto low = hn::LoadU(d, in + i);
+    const auto high = hn::LoadU(d, in + i + lanes);
+    put(split_pairs ? hn::ConcatEven(d, high, low) : low, split_pairs ? i / 2 : i);
+    put(split_pairs ? hn::ConcatOdd(d, high, low) : high, split_pairs ? kBlock / 2 + i / 2 : i + lanes);
+  }
+  sum = hn::GetLane(hn::SumOfLanes(d32, sums));
+#endif
+  return sum;
+}
+
 template <class Int>
 void quantize(Quantized<Int>& result, const float* x, std::size_t rows, std::size_t cols, bool split_pairs, float max) {
   result.values.resize(rows * cols);
@@ -88,18 +121,9 @@ void quantize(Quantized<Int>& result, const float* x, std::size_t rows, std::siz
   result.offsets.resize(rows * cols / kBlock);
   for (std::size_t block = 0; block < rows * cols / kBlock; ++block) {
     const float* in = x + block * kBlock;
-    Int* to = result.values.data() + block * kBlock;
-    float largest = 0;
-    for (std::size_t i = 0; i < kBlock; ++i) largest = std::max(largest, std::fabs(in[i]));
-    const float inverse = largest > 0 ? max / largest : 0;
-    std::int32_t sum = 0;
-    for (std::size_t i = 0; i < kBlock; ++i) {
-      const auto value = static_cast<std::int32_t>(std::lrintf(in[i] * inverse));
-      to[split_pairs ? i / 2 + i % 2 * (kBlock / 2) : i] = static_cast<Int>(value);
-      sum += value;
-    }
+    const float largest = largest_magnitude(in, kBlock);
     result.scales[block] = largest / max;
-    result.offsets[block] = -8 * sum;
+    result.offsets[block] = -8 * round_block(result.values.data() + block * kBlock, in, largest > 0 ? max / largest : 0, split_pairs);
   }
 }
 

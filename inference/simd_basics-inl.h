@@ -35,6 +35,17 @@ inline float dot(const float* a, const float* b, std::size_t count) {
   return sum;
 }
 
+inline float largest_magnitude(const float* values, std::size_t count) {
+  const F d;
+  const std::size_t lanes = hn::Lanes(d);
+  auto best = hn::Zero(d);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) best = hn::Max(best, hn::Abs(hn::LoadU(d, values + i)));
+  float largest = hn::GetLane(hn::MaxOfLanes(d, best));
+  for (; i < count; ++i) largest = std::fabs(values[i]) > largest ? std::fabs(values[i]) : largest;
+  return largest;
+}
+
 inline float largest_of(const float* values, std::size_t count) {
   const F d;
   const std::size_t lanes = hn::Lanes(d);
