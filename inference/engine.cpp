@@ -80,8 +80,10 @@ std::shared_ptr<const Engine> Engine::load(const EngineOptions& options) {
   info.threads = threads;
   info.parameters = parameters(model);
   info.bytes_per_loop = bytes_per_loop(model);
+  info.head_bytes = model.output().bytes();
   info.kv_bytes_per_token = static_cast<std::size_t>(config.layers) * 2 * static_cast<std::size_t>(config.kv_width()) * sizeof(float);
   info.context = static_cast<std::size_t>(config.max_positions);
+  info.vocabulary = static_cast<std::size_t>(config.vocab_size);
 
   engine->stop_tokens_ = config.eos_ids;
   if (model.tokenizer) {

@@ -34,8 +34,10 @@ struct EngineInfo {
   int threads = 1;
   std::size_t parameters = 0;      // unique parameters
   std::size_t bytes_per_loop = 0;  // weight bytes one loop over one token reads
+  std::size_t head_bytes = 0;      // weight bytes that turning a state into logits reads
   std::size_t kv_bytes_per_token = 0;
   std::size_t context = 0;         // tokens
+  std::size_t vocabulary = 0;      // rows of the embedding; the tokenizer may define fewer
 };
 
 // Which special tokens frame a fill-in-the-middle prompt, read from the tokenizer.

@@ -72,7 +72,7 @@ const std::vector<Flag>& flags() {
       {"--explain", "complete", false, [](Options& o, Text) { o.explain = true; }},
       {"--ids", "logits", true, [](Options& o, Text v) { o.ids = integers("--ids", v, 0, largest); }},
       {"--all", "logits", false, [](Options& o, Text) { o.all = true; }},
-      {"--depths", "eval", true, [](Options& o, Text v) { o.depths = integers("--depths", v, 1, 64); }},
+      {"--depths", "eval bench", true, [](Options& o, Text v) { o.depths = integers("--depths", v, 1, 64); }},
       {"--limit", "eval", true, [](Options& o, Text v) { o.limit = integer("--limit", v, 1, largest); }},
       {"--max-tokens", "complete eval", true, [](Options& o, Text v) { o.max_tokens = integer("--max-tokens", v, 1, 4096); }},
       {"--shown", "eval", false, [](Options& o, Text) { o.shown = true; }},
@@ -95,6 +95,7 @@ constexpr Command commands[] = {
     {"detokenize", 0, ""},
     {"doctor", 0, ""},
     {"eval", 2, "eval needs a kind and a file: loopd eval infill FILE.jsonl"},
+    {"bench", 1, "bench needs a kind: loopd bench decode, or prefill"},
     {"help", 0, ""},
     {"version", 0, ""},
 };
@@ -159,6 +160,9 @@ Options parse_arguments(const std::vector<std::string>& arguments) {
   if (options.command == "eval" && options.arguments[0] != "infill") {
     throw UsageError("there is no evaluation \"" + options.arguments[0] + "\", only infill");
   }
+  if (options.command == "bench" && options.arguments[0] != "decode" && options.arguments[0] != "prefill") {
+    throw UsageError("there is no benchmark \"" + options.arguments[0] + "\", only decode and prefill");
+  }
   if (options.command == "logits" && options.ids.empty()) throw UsageError("logits needs --ids 1,2,3");
   return options;
 }
@@ -190,6 +194,8 @@ std::string usage() {
   loopd tokenize | detokenize   text to a JSON array of token ids, and back; stdin to stdout
   loopd eval infill FILE.jsonl[.gz] [--depths 1,2,3] [--limit N] [--max-tokens N] [--shown]
                                 exact match, edit similarity and times, per depth
+  loopd bench decode|prefill [--depths 1,2,3]
+                                milliseconds per token or tokens per second, and the bandwidth they come to
   loopd doctor                  what runs where, and what would stop a completion
   loopd --help | --version
 

@@ -13,6 +13,7 @@ int print_logits(const Options& options, const Settings& settings);
 int tokenize(const Options& options, const Settings& settings);
 int detokenize(const Options& options, const Settings& settings);
 int doctor(const Options& options, const Settings& settings);
+int bench(const Options& options, const Settings& settings);
 int evaluate_infill(const Options& options, const Settings& settings);
 
 }  // namespace lsp
