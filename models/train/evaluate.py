@@ -29,8 +29,8 @@ def infill_cases(path, encoder, limit):
     random.Random(0).shuffle(lines)
     out = []
     for x in lines[:limit]:
-        ids = [bpe.FILE_SEP, *encoder.encode("solution.py\n"), bpe.FIM_SUFFIX, *encoder.encode(x["suffix"])[:512],
-               bpe.FIM_PREFIX, *encoder.encode(x["prompt"])]
+        ids = [bpe.FILE_SEP, *encoder.encode("solution.py\n").tolist(), bpe.FIM_SUFFIX,
+               *encoder.encode(x["suffix"])[:512].tolist(), bpe.FIM_PREFIX, *encoder.encode(x["prompt"]).tolist()]
         out.append((ids, x["canonical_solution"]))
     return out
 
