@@ -25,7 +25,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr std::size_t kBlock = 64;
 // Rows unpacked together and then multiplied with every token, so that a token's activations are loaded once for all.
 constexpr std::size_t kTile = 4;
-// int4 weights take activations of 7 bits and a sign per block, which one instruction multiplies by the unsigned
+// Blocks that share an activation scale where the columns divide so: a sum is rescaled once for all of them.
+constexpr std::size_t kSpan = 4;
+// int4 weights take activations of 7 bits and a sign per span, which one instruction multiplies by the unsigned
 // nibbles; the error, half a percent of a product, is far under that of four-bit weights. int8 weights (the output
 // head, run once per token and not per loop) take 13 bits and a sign.
 constexpr float kInt4ActivationMax = 127;
@@ -72,12 +74,14 @@ inline void matmul_floats(ThreadPool& pool, float* out, const float* x, const Ma
   });
 }
 
-// Activations as integers: values [rows][cols], and for every block a scale and what the weights' offset adds up to.
+// Activations as integers: values [rows][cols]; for every span of blocks a scale; and for every block what it adds to a
+// sum because weights are stored with an offset (int4: nibbles are stored + 8, so -8 times the block's sum).
 template <class Int>
 struct Quantized {
+  std::size_t span = 1;  // blocks that share a scale
   std::vector<Int> values;
   std::vector<float> scales;
-  std::vector<std::int32_t> offsets;  // int4: -8 times the block's sum, because nibbles are stored + 8
+  std::vector<std::int32_t> offsets;
 };
 
 // Rounds to integers. `split_pairs` puts even columns first, odd ones `kBlock / 2` behind them: the order in which int4
@@ -116,14 +120,18 @@ std::int32_t round_block(Int* to, const float* in, float inverse, bool split_pai
 
 template <class Int>
 void quantize(Quantized<Int>& result, const float* x, std::size_t rows, std::size_t cols, bool split_pairs, float max) {
+  result.span = cols % (kSpan * kBlock) == 0 ? kSpan : 1;
+  const std::size_t width = result.span * kBlock;
   result.values.resize(rows * cols);
-  result.scales.resize(rows * cols / kBlock);
+  result.scales.resize(rows * cols / width);
   result.offsets.resize(rows * cols / kBlock);
-  for (std::size_t block = 0; block < rows * cols / kBlock; ++block) {
-    const float* in = x + block * kBlock;
-    const float largest = largest_magnitude(in, kBlock);
-    result.scales[block] = largest / max;
-    result.offsets[block] = -8 * round_block(result.values.data() + block * kBlock, in, largest > 0 ? max / largest : 0, split_pairs);
+  for (std::size_t at = 0; at < rows * cols; at += width) {
+    const float largest = largest_magnitude(x + at, width);
+    const float inverse = largest > 0 ? max / largest : 0;
+    result.scales[at / width] = largest / max;
+    for (std::size_t block = at; block < at + width; block += kBlock) {
+      result.offsets[block / kBlock] = -8 * round_block(result.values.data() + block, x + block, inverse, split_pairs);
+    }
   }
 }
 
@@ -206,66 +214,105 @@ inline hn::Vec<Sums> block_sums(const std::int8_t* weights, const std::int16_t* 
 #endif
 }
 
-// out[0..3] = rows of a tile times one token. `weights` are kTile rows of `cols`, `weight_scales` [block][kTile].
-template <class Weight, class Int>
-void multiply_tile(float* out, const Weight* weights, const float* weight_scales, const Int* x, const float* x_scales,
-                   const std::int32_t* offsets, std::size_t cols, std::size_t tile) {
-  const hn::Rebind<float, Sums> df;
-  auto total0 = hn::Zero(df), total1 = total0, total2 = total0, total3 = total0;
-  for (std::size_t block = 0; block < cols / kBlock; ++block) {
-    const auto scale = hn::Set(df, x_scales[block]);
-    const float* row_scales = weight_scales + block * kTile;
-    const Weight* w = weights + block * kBlock;
-    const Int* in = x + block * kBlock;
-    const auto add = [&](auto total, std::size_t row) HWY_ATTR {
-      const auto sums = hn::ConvertTo(df, block_sums(w + row * cols, in, offsets[block]));
-      return hn::MulAdd(hn::Mul(sums, scale), hn::Set(df, row_scales[row]), total);
+// One token's part in a tile.
+template <class Int>
+struct Token {
+  const Int* x;
+  const float* scales;
+  const std::int32_t* offsets;
+  float* out;  // kTile results
+};
+
+// Rows of a tile times two tokens, so that weights are loaded once for both, or times token `a` alone. `weights` are
+// kTile rows of `cols`, `weight_scales` [block][kTile].
+template <bool kPair, class Weight, class Int>
+void multiply_tile(const Weight* weights, const float* weight_scales, const Token<Int>& a, const Token<Int>& b, std::size_t cols, std::size_t span) {
+  const hn::Rebind<float, Sums> d;
+  const auto zero = hn::Zero(d);
+  auto a0 = zero, a1 = zero, a2 = zero, a3 = zero, b0 = zero, b1 = zero, b2 = zero, b3 = zero;
+  const std::size_t blocks = cols / kBlock;
+  for (std::size_t first = 0; first < blocks; first += span) {
+    auto pa0 = zero, pa1 = zero, pa2 = zero, pa3 = zero, pb0 = zero, pb1 = zero, pb2 = zero, pb3 = zero;
+    for (std::size_t block = first; block < first + span; ++block) {
+      const float* scales = weight_scales + block * kTile;
+      const std::size_t at = block * kBlock;
+      const auto add = [&](auto part, const Token<Int>& token, std::size_t row) HWY_ATTR {
+        const auto sums = block_sums(weights + row * cols + at, token.x + at, token.offsets[block]);
+        return hn::MulAdd(hn::ConvertTo(d, sums), hn::Set(d, scales[row]), part);
+      };
+      pa0 = add(pa0, a, 0), pa1 = add(pa1, a, 1), pa2 = add(pa2, a, 2), pa3 = add(pa3, a, 3);
+      if constexpr (kPair) pb0 = add(pb0, b, 0), pb1 = add(pb1, b, 1), pb2 = add(pb2, b, 2), pb3 = add(pb3, b, 3);
+    }
+    const auto close = [&](auto sum, auto part, const Token<Int>& token) HWY_ATTR {
+      return hn::MulAdd(part, hn::Set(d, token.scales[first / span]), sum);
     };
-    total0 = add(total0, 0);
-    total1 = add(total1, 1);
-    total2 = add(total2, 2);
-    total3 = add(total3, 3);
+    a0 = close(a0, pa0, a), a1 = close(a1, pa1, a), a2 = close(a2, pa2, a), a3 = close(a3, pa3, a);
+    if constexpr (kPair) b0 = close(b0, pb0, b), b1 = close(b1, pb1, b), b2 = close(b2, pb2, b), b3 = close(b3, pb3, b);
   }
-  const float totals[kTile] = {hn::GetLane(hn::SumOfLanes(df, total0)), hn::GetLane(hn::SumOfLanes(df, total1)),
-                               hn::GetLane(hn::SumOfLanes(df, total2)), hn::GetLane(hn::SumOfLanes(df, total3))};
-  for (std::size_t row = 0; row < tile; ++row) out[row] = totals[row];
+  const auto total = [&](auto lanes) HWY_ATTR { return hn::GetLane(hn::SumOfLanes(d, lanes)); };
+  a.out[0] = total(a0), a.out[1] = total(a1), a.out[2] = total(a2), a.out[3] = total(a3);
+  if constexpr (kPair) b.out[0] = total(b0), b.out[1] = total(b1), b.out[2] = total(b2), b.out[3] = total(b3);
 }
 
-// Where a tile's rows lie ready to multiply: int4 unpacked into scratch, int8 copied beside each other.
-inline void lay_out(const Matrix& matrix, std::size_t row, std::uint8_t* to) {
+// The rows of a tile, side by side and ready to multiply: int4 unpacked into `scratch`, int8 as they lie in the file,
+// unless the last tile is not full.
+inline const std::uint8_t* lay_out(const Matrix& matrix, std::size_t row, std::size_t count, std::vector<std::uint8_t>& scratch) {
   const auto cols = static_cast<std::size_t>(matrix.cols);
-  for (std::size_t col = 0; col < cols; col += kBlock) unpack_int4(matrix.data + (row * cols + col) / 2, to + col);
+  scratch.resize(kTile * cols);
+  for (std::size_t i = 0; i < count * cols; i += kBlock) unpack_int4(matrix.data + (row * cols + i) / 2, scratch.data() + i);
+  return scratch.data();
 }
-inline void lay_out(const Matrix& matrix, std::size_t row, std::int8_t* to) {
+inline const std::int8_t* lay_out(const Matrix& matrix, std::size_t row, std::size_t count, std::vector<std::int8_t>& scratch) {
   const auto cols = static_cast<std::size_t>(matrix.cols);
-  std::memcpy(to, matrix.data + row * cols, cols);
+  const auto* rows = reinterpret_cast<const std::int8_t*>(matrix.data) + row * cols;
+  if (count == kTile) return rows;
+  scratch.assign(rows, rows + count * cols);
+  scratch.resize(kTile * cols);
+  return scratch.data();
+}
+
+// Scales of a tile's rows, block by block: [block][kTile].
+inline void lay_out_scales(const Matrix& matrix, std::size_t row, std::size_t count, std::vector<float>& scales) {
+  const auto groups = static_cast<std::size_t>(matrix.cols / matrix.group);
+  const std::size_t blocks_per_group = static_cast<std::size_t>(matrix.group) / kBlock;
+  scales.resize(groups * blocks_per_group * kTile);
+  for (std::size_t i = 0; i < count; ++i) {
+    const float* stored = matrix.scales.data() + (row + i) * groups;
+    float* to = scales.data() + i;
+    for (std::size_t group = 0; group < groups; ++group) {
+      for (std::size_t block = 0; block < blocks_per_group; ++block, to += kTile) *to = stored[group];
+    }
+  }
 }
 
 template <class Weight, class Int>
 void matmul_integers(ThreadPool& pool, float* out, const float* x, const Matrix& matrix, std::size_t rows, float activation_max) {
   const auto outputs = static_cast<std::size_t>(matrix.rows);
   const auto cols = static_cast<std::size_t>(matrix.cols);
-  const std::size_t blocks = cols / kBlock;
-  const std::size_t groups = cols / static_cast<std::size_t>(matrix.group);
-  const std::size_t blocks_per_group = blocks / groups;
   thread_local Quantized<Int> shared;
   Quantized<Int>& activations = shared;  // a lambda sees its own thread's thread_local, so name the caller's here
   quantize(activations, x, rows, cols, matrix.type == WeightType::int4, activation_max);
+  const std::size_t scales_per_row = cols / kBlock / activations.span;
   pool.run(outputs, kTile, [&](std::size_t begin, std::size_t end) {
-    thread_local std::vector<Weight> weights;
+    thread_local std::vector<Weight> scratch;
     thread_local std::vector<float> scales;
-    weights.resize(kTile * cols);
-    scales.resize(kTile * blocks);
     for (std::size_t output = begin; output < end; output += kTile) {
       const std::size_t tile = std::min(kTile, end - output);
-      for (std::size_t row = 0; row < tile; ++row) {
-        lay_out(matrix, output + row, weights.data() + row * cols);
-        const float* stored = matrix.scales.data() + (output + row) * groups;
-        for (std::size_t block = 0; block < blocks; ++block) scales[block * kTile + row] = stored[block / blocks_per_group];
-      }
-      for (std::size_t row = 0; row < rows; ++row) {
-        multiply_tile(out + row * outputs + output, weights.data(), scales.data(), activations.values.data() + row * cols,
-                      activations.scales.data() + row * blocks, activations.offsets.data() + row * blocks, cols, tile);
+      const Weight* weights = lay_out(matrix, output, tile, scratch);
+      lay_out_scales(matrix, output, tile, scales);
+      for (std::size_t row = 0; row < rows; row += 2) {
+        float results[2][kTile];
+        const auto token = [&](std::size_t which, std::size_t slot) HWY_ATTR {
+          return Token<Int>{activations.values.data() + which * cols, activations.scales.data() + which * scales_per_row,
+                            activations.offsets.data() + which * (cols / kBlock), results[slot]};
+        };
+        if (row + 1 < rows) {
+          multiply_tile<true>(weights, scales.data(), token(row, 0), token(row + 1, 1), cols, activations.span);
+          std::copy_n(results[1], tile, out + (row + 1) * outputs + output);
+        } else {
+          multiply_tile<false>(weights, scales.data(), token(row, 0), token(row, 0), cols, activations.span);
+        }
+        std::copy_n(results[0], tile, out + row * outputs + output);
       }
     }
   });

@@ -11,8 +11,10 @@ constexpr std::size_t kRingChunks = 3;
 // A loop that starts late starts this much earlier than it must, so that stepping back a little stays exact.
 constexpr std::size_t kMargin = kChunk;
 
-// Token by token, positions outgrow a cache one at a time; doubling keeps the copies rare.
-std::size_t grown(std::size_t capacity, std::size_t needed) { return std::max(needed, capacity + capacity / 2); }
+// Token by token, positions outgrow a cache one at a time; growing by half keeps the copies rare.
+std::size_t grown(std::size_t size, std::size_t needed) { return std::max(needed, size + size / 2); }
+// A prompt is some hundred tokens at least: caches start with room for this many.
+constexpr std::size_t kFirstCapacity = 512;
 
 }  // namespace
 
@@ -65,7 +67,7 @@ void Timeline::prepare(int r, std::size_t first, std::size_t end) {
   const auto layers = static_cast<std::size_t>(config_.layers);
   const auto width = static_cast<std::size_t>(config_.kv_width());
   const std::size_t ring = static_cast<std::size_t>(config_.window) + kRingChunks * kChunk;
-  const std::size_t needed = r > 1 ? ring : end <= cache.capacity ? cache.capacity : grown(cache.capacity, end);
+  const std::size_t needed = r > 1 ? ring : end <= cache.capacity ? cache.capacity : std::max(kFirstCapacity, grown(cache.capacity, end));
   const std::size_t capacity = (needed + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
   if (capacity != cache.capacity) {
     cache.keys.resize(layers);
