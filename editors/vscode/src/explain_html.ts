@@ -1,0 +1,73 @@
+// Writes the trace of a suggestion as a page: what was suggested, why, and what each loop step did.
+import type { LoopStep, Report } from './report';
+
+const style = `
+  body { font-family: var(--vscode-font-family); color: var(--vscode-foreground); padding: 0 1.5em 2em; max-width: 60em; }
+  h1 { font-size: 1.4em; font-weight: 600; } h2 { font-size: 1.05em; font-weight: 600; margin-top: 1.6em; }
+  pre { font-family: var(--vscode-editor-font-family); font-size: var(--vscode-editor-font-size); overflow-x: auto;
+        background: var(--vscode-textCodeBlock-background); padding: .7em 1em; border-radius: 4px; }
+  table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
+  th, td { padding: .3em .8em .3em 0; border-bottom: 1px solid var(--vscode-widget-border, #8884); vertical-align: middle; }
+  td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+  .bar { display: inline-block; height: .6em; border-radius: .3em; min-width: 2px; background: var(--vscode-charts-blue); }
+  .verify .bar { background: var(--vscode-charts-green); } .revise .bar { background: var(--vscode-charts-orange); }
+  .loops { letter-spacing: .12em; } .quiet { color: var(--vscode-descriptionForeground); }`;
+
+function escaped(text: string): string {
+  return text.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!);
+}
+
+function milliseconds(ms: number): string {
+  return `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
+}
+
+function loops(depth: number): string {
+  return depth === 0 ? '<span class="quiet">no model</span>' : `<span class="loops" title="${depth} loops">${'●'.repeat(depth)}</span> ${depth}`;
+}
+
+const meanings = {
+  draft: 'written by the model',
+  verify: 'checked by the parser',
+  revise: 'written again, because the parser found a fault',
+};
+
+function row(step: LoopStep, slowest: number): string {
+  const tokens = step.tokens_revised ? `${step.tokens_revised} revised` : step.tokens_generated ? String(step.tokens_generated) : '';
+  const width = slowest > 0 ? Math.round((step.ms / slowest) * 120) : 0;
+  return `<tr class="${step.kind}"><td class="number">${step.step}</td><td title="${meanings[step.kind]}">${escaped(step.kind)}</td>
+    <td>${escaped(step.focus)}</td><td>${loops(step.depth)}</td><td class="number">${tokens}</td>
+    <td class="number">${milliseconds(step.ms)}</td><td><span class="bar" style="width:${width}px"></span></td></tr>`;
+}
+
+function steps_table(steps: LoopStep[]): string {
+  if (steps.length === 0) return '<p class="quiet">The model did not run.</p>';
+  const slowest = Math.max(...steps.map((step) => step.ms));
+  return `<table><tr><th>step</th><th>kind</th><th>focus</th><th>loops</th><th>tokens</th><th>time</th><th></th></tr>
+    ${steps.map((step) => row(step, slowest)).join('\n')}</table>`;
+}
+
+function timings(report: Report): string {
+  const t = report.timings_ms;
+  if (t.total === 0) return 'nothing had to be computed';
+  const stages = (['parse', 'prompt', 'prefill', 'decode', 'check'] as const).map((stage) => `${stage} ${milliseconds(t[stage])}`);
+  return `${milliseconds(t.total)} in all: ${stages.join(', ')}`;
+}
+
+export function explain_html(report: Report, file: string): string {
+  const { line, character } = report.position;
+  const suggestion = report.text
+    ? `<pre>${escaped(report.text)}</pre>`
+    : '<p><em>Nothing was suggested.</em> The reasons below say why.</p>';
+  const tokens = `${report.tokens.prompt} tokens in the prompt, ${report.tokens.reused} of them from the cache; ${report.tokens.generated} generated`;
+  return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>loopd: last suggestion</title><style>${style}</style></head><body>
+<h1>Last suggestion</h1>
+<p class="quiet">${escaped(file)}, line ${line + 1}, column ${character + 1} · ${escaped(report.language)} · ${escaped(report.syntax_class)} · ${report.loop_depth} ${report.loop_depth === 1 ? 'loop' : 'loops'}</p>
+${suggestion}
+<h2>Why</h2><ul>${report.explain.map((reason) => `<li>${escaped(reason)}</li>`).join('')}</ul>
+<h2>Loop steps</h2>${steps_table(report.loop_steps)}
+<h2>Cost</h2><p>${timings(report)}<br>${tokens}<br>ended by: ${escaped(report.finish_reason)}</p>
+<p class="quiet">${escaped(report.model)} on ${escaped(report.device)}</p>
+</body></html>`;
+}

@@ -1,0 +1,26 @@
+// What the server answers to loopd/explain; lsp/report.cpp writes it.
+export interface LoopStep {
+  step: number;
+  focus: string; // "condition", "call", ...; "parse" for a verify step
+  kind: 'draft' | 'verify' | 'revise';
+  depth: number; // loops; 0 where no model ran
+  tokens_generated: number;
+  tokens_revised: number;
+  ms: number;
+}
+
+export interface Report {
+  text: string;
+  language: string;
+  syntax_class: string;
+  loop_depth: number;
+  loop_steps: LoopStep[];
+  finish_reason: string; // "off" where no model ran
+  timings_ms: { parse: number; prompt: number; prefill: number; decode: number; check: number; total: number };
+  tokens: { prompt: number; reused: number; generated: number };
+  model: string;
+  device: string;
+  replace_after: number; // bytes behind the cursor that the text replaces
+  explain: string[]; // sentences
+  position: { line: number; character: number }; // from 0
+}
