@@ -112,7 +112,7 @@ def main(arguments=None):
     one.add_argument("--workers", type=int, default=2)
     one.set_defaults(run=pack_step)
     one = commands.add_parser("manifest", help="write TRAINING_DATA.tsv.xz and NOTICE.xz for what was packed")
-    one.add_argument("--target", default=os.path.join(HERE, "..", "default"))
+    one.add_argument("--target", default=os.path.join(HERE, ".."))
     one.set_defaults(run=manifest_step)
     options = parser.parse_args(arguments)
     os.makedirs(options.cache, exist_ok=True)
