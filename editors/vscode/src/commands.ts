@@ -1,4 +1,5 @@
 // The commands, and the menu behind the status bar item.
+import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import { is_enabled, language_label, toggle_language } from './config';
 import { type Daemon, selector } from './daemon';
@@ -9,7 +10,8 @@ export interface Parts {
   doctor: { run(): Promise<string> };
 }
 
-// VS Code's own commands do the work on ghost text; these give them a name and a key that people find.
+// VS Code's own commands do the work on ghost text; these give them names that people find. Keys are bound to VS Code's
+// commands, because the way through the extension is so long that a fast typist's next key would overtake it.
 const forwarded = {
   'loopd.complete': 'editor.action.inlineSuggest.trigger',
   'loopd.acceptWord': 'editor.action.inlineSuggest.acceptNextWord',
@@ -44,7 +46,8 @@ async function show_menu(daemon: Daemon): Promise<void> {
   add('debug-restart', 'Restart', 'loopd.restart');
   add('output', 'Show log', 'loopd.showLog');
   add('gear', 'Settings', 'loopd.settings');
-  const title = `loopd: ${daemon.state.message || daemon.state.kind}`;
+  const { kind, message, model, device } = daemon.state;
+  const title = kind === 'ready' ? `loopd: ${basename(model)} on ${device}` : `loopd: ${message || kind}`;
   const chosen = await vscode.window.showQuickPick(entries, { title, placeHolder: 'What shall loopd do?' });
   if (chosen?.run === 'loopd.settings') {
     await vscode.commands.executeCommand('workbench.action.openSettings', '@ext:loopd.loopd');

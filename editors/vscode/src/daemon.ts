@@ -32,9 +32,10 @@ export class Daemon implements vscode.Disposable {
   private changes = Promise.resolve(); // starts and stops, one after another
   private deaths: number[] = [];
   private waiting = 0;
+  private readonly shown = new Map<string, Report>(); // by URI: the last suggestion that was not empty
   private readonly changed = new vscode.EventEmitter<void>();
   private readonly silent = new vscode.EventEmitter<vscode.Uri>();
-  private readonly configuration: vscode.Disposable;
+  private readonly subscriptions: vscode.Disposable;
 
   state = idle;
   binary: Binary | Missing | undefined;
@@ -47,11 +48,14 @@ export class Daemon implements vscode.Disposable {
     private readonly context: vscode.ExtensionContext,
     readonly log: vscode.LogOutputChannel,
   ) {
-    this.configuration = vscode.workspace.onDidChangeConfiguration((event) => this.configure(event));
+    this.subscriptions = vscode.Disposable.from(
+      vscode.workspace.onDidChangeConfiguration((event) => this.configure(event)),
+      vscode.workspace.onDidCloseTextDocument((document) => this.shown.delete(document.uri.toString())),
+    );
   }
 
   dispose() {
-    this.configuration.dispose();
+    this.subscriptions.dispose();
     this.changed.dispose();
     this.silent.dispose();
   }
@@ -93,7 +97,12 @@ export class Daemon implements vscode.Disposable {
     });
   }
 
-  // The trace of the last suggestion in a document; null where there was none yet.
+  // The trace of the last suggestion in a document that had text; undefined where there was none yet.
+  last_shown(uri: vscode.Uri): Report | undefined {
+    return this.shown.get(uri.toString());
+  }
+
+  // The trace of the last answer, which may be that there is nothing to suggest; null where nothing was asked yet.
   async explain(uri: vscode.Uri): Promise<Report | null> {
     if (this.client?.state !== State.Running) return null;
     const textDocument = { uri: this.client.code2ProtocolConverter.asUri(uri) };
@@ -173,6 +182,7 @@ export class Daemon implements vscode.Disposable {
             const items = Array.isArray(result) ? result : result?.items;
             const asked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
             if (asked && !token.isCancellationRequested && !items?.length) this.silent.fire(document.uri);
+            if (items?.length) void this.remember(document.uri);
             return result;
           } catch (error) {
             if (!(error instanceof vscode.CancellationError)) this.log.warn(String(error));
@@ -183,6 +193,12 @@ export class Daemon implements vscode.Disposable {
         },
       },
     };
+  }
+
+  // The server keeps the trace of its last answer alone, and behind an accepted suggestion that is often an empty one.
+  private async remember(uri: vscode.Uri) {
+    const report = await this.explain(uri).catch(() => null);
+    if (report?.text) this.shown.set(uri.toString(), report);
   }
 
   private wait(more: number) {

@@ -9,7 +9,9 @@ export function create_explain(daemon: Daemon): vscode.Disposable & { show(): Pr
   // Resolves to the page that is shown; empty where there is nothing to explain.
   async function show(): Promise<string> {
     const document = vscode.window.activeTextEditor?.document;
-    const report = document ? await daemon.explain(document.uri) : null;
+    const newest = document ? await daemon.explain(document.uri) : null;
+    const shown = document ? daemon.last_shown(document.uri) : undefined;
+    const report = shown ?? newest;
     if (!document || !report) {
       void vscode.window.showInformationMessage('loopd has suggested nothing in this file yet.');
       return '';
@@ -21,7 +23,7 @@ export function create_explain(daemon: Daemon): vscode.Disposable & { show(): Pr
     } else {
       panel.reveal(undefined, true);
     }
-    panel.webview.html = explain_html(report, vscode.workspace.asRelativePath(document.uri));
+    panel.webview.html = explain_html(report, newest?.text === '' ? newest : null, vscode.workspace.asRelativePath(document.uri));
     return panel.webview.html;
   }
 

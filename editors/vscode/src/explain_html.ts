@@ -39,8 +39,8 @@ function row(step: LoopStep, slowest: number): string {
     <td class="number">${milliseconds(step.ms)}</td><td><span class="bar" style="width:${width}px"></span></td></tr>`;
 }
 
-function steps_table(steps: LoopStep[]): string {
-  if (steps.length === 0) return '<p class="quiet">The model did not run.</p>';
+function steps_table({ loop_steps: steps, finish_reason }: Report): string {
+  if (steps.length === 0) return `<p class="quiet">${finish_reason === 'off' ? 'The model did not run.' : 'Nothing of what the model wrote was kept.'}</p>`;
   const slowest = Math.max(...steps.map((step) => step.ms));
   return `<table><tr><th>step</th><th>kind</th><th>focus</th><th>loops</th><th>tokens</th><th>time</th><th></th></tr>
     ${steps.map((step) => row(step, slowest)).join('\n')}</table>`;
@@ -53,21 +53,30 @@ function timings(report: Report): string {
   return `${milliseconds(t.total)} in all: ${stages.join(', ')}`;
 }
 
-export function explain_html(report: Report, file: string): string {
-  const { line, character } = report.position;
-  const suggestion = report.text
-    ? `<pre>${escaped(report.text)}</pre>`
-    : '<p><em>Nothing was suggested.</em> The reasons below say why.</p>';
+function place({ position }: Report): string {
+  return `line ${position.line + 1}, column ${position.character + 1}`;
+}
+
+function reasons(report: Report): string {
+  return `<ul>${report.explain.map((reason) => `<li>${escaped(reason)}</li>`).join('')}</ul>`;
+}
+
+// `silence` is the newest answer where that was empty, or null: it is told, too, unless it is what `report` is about.
+export function explain_html(report: Report, silence: Report | null, file: string): string {
+  const depth = `${report.loop_depth} ${report.loop_depth === 1 ? 'loop' : 'loops'}`;
+  const suggestion = report.text ? `<pre>${escaped(report.text)}</pre>` : '<p><em>Nothing was suggested.</em> The reasons below say why.</p>';
+  const since = silence && silence !== report && report.text ? `<h2>Since then</h2><p>Nothing was suggested at ${place(silence)}:</p>${reasons(silence)}` : '';
   const tokens = `${report.tokens.prompt} tokens in the prompt, ${report.tokens.reused} of them from the cache; ${report.tokens.generated} generated`;
   return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>loopd: last suggestion</title><style>${style}</style></head><body>
 <h1>Last suggestion</h1>
-<p class="quiet">${escaped(file)}, line ${line + 1}, column ${character + 1} · ${escaped(report.language)} · ${escaped(report.syntax_class)} · ${report.loop_depth} ${report.loop_depth === 1 ? 'loop' : 'loops'}</p>
+<p class="quiet">${escaped(file)}, ${place(report)} · ${escaped(report.language)} · ${escaped(report.syntax_class)} · ${depth}</p>
 ${suggestion}
-<h2>Why</h2><ul>${report.explain.map((reason) => `<li>${escaped(reason)}</li>`).join('')}</ul>
-<h2>Loop steps</h2>${steps_table(report.loop_steps)}
+<h2>Why</h2>${reasons(report)}
+<h2>Loop steps</h2>${steps_table(report)}
 <h2>Cost</h2><p>${timings(report)}<br>${tokens}<br>ended by: ${escaped(report.finish_reason)}</p>
+${since}
 <p class="quiet">${escaped(report.model)} on ${escaped(report.device)}</p>
 </body></html>`;
 }

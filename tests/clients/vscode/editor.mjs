@@ -1,0 +1,145 @@
+// What a user does and sees in one VS Code window: opens files, types, looks at ghost text, saves.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pictures } from './vscode.mjs';
+
+// Runs in the page. Ghost text is drawn as coloured pieces within a line and, where it has more lines, in a view zone
+// below; elements stay where nothing is shown any more, so that only text counts.
+const watch_ghost_text = () => {
+  window.ghost_text = () => {
+    const pieces = [...document.querySelectorAll('.view-lines [class*="ghost-text-decoration"]')];
+    const lines = [...document.querySelectorAll('.suggest-preview-text .view-line')];
+    const text = [pieces.map((piece) => piece.textContent).join(''), ...lines.map((line) => line.textContent)].join('\n');
+    return text.replaceAll('\u00a0', ' ').trimEnd();
+  };
+  window.keys = [];
+  document.addEventListener('keydown', () => window.keys.push({ at: performance.now() }), true);
+  new MutationObserver(() => {
+    const last = window.keys.at(-1);
+    if (last && last.shown === undefined && window.ghost_text().trim()) last.shown = performance.now();
+  }).observe(document.body, { childList: true, subtree: true, characterData: true, attributes: true });
+};
+
+export class Editor {
+  constructor(code, page) {
+    this.code = code;
+    this.page = page;
+    this.keyboard = page.keyboard;
+  }
+
+  // Opens a folder and says that its authors are trusted.
+  static async open(code, workspace) {
+    const prepare = (page) => page.addInitScript(`addEventListener('DOMContentLoaded', ${watch_ghost_text})`);
+    const editor = new Editor(code, await code.window({ workspace, prepare }));
+    editor.workspace = workspace;
+    await editor.page.waitForSelector('.explorer-folders-view .monaco-list-row', { timeout: 60_000 });
+    await editor.page.getByRole('button', { name: 'Yes, I trust the authors' }).click();
+    return editor;
+  }
+
+  async show(file) {
+    await this.page.locator('.explorer-folders-view .monaco-list-row', { hasText: file }).first().dblclick();
+    await this.page.waitForSelector(`.tab.active[data-resource-name="${file}"]`);
+    await this.page.locator('.editor-instance .view-lines').first().click();
+  }
+
+  async wait_for_status(pattern, timeout = 60_000) {
+    await this.page.waitForFunction(
+      (source) => [...document.querySelectorAll('.statusbar-item')].some((item) => item.id.endsWith('loopd.status') && new RegExp(source).test(item.textContent)),
+      pattern.source,
+      { timeout, polling: 50 },
+    );
+  }
+
+  async wait_for_text(pattern) {
+    await this.page.waitForFunction((source) => new RegExp(source).test(document.body.innerText), pattern.source, { polling: 50 });
+  }
+
+  async click_status() {
+    await this.page.locator('.statusbar-item[id$="loopd.status"]').click();
+    await this.page.locator('.quick-input-list .monaco-list-row').first().waitFor();
+  }
+
+  async choose(label) {
+    await this.page.locator('.quick-input-list .monaco-list-row', { hasText: label }).click();
+    await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
+    await this.press('Control+1'); // back into the editor
+  }
+
+  type(text) {
+    return this.keyboard.type(text, { delay: 40 });
+  }
+
+  press(key) {
+    return this.keyboard.press(key);
+  }
+
+  // Runs a command from the palette, by its title.
+  async command(title) {
+    await this.keyboard.press('F1');
+    await this.page.waitForSelector('.quick-input-widget input');
+    await this.keyboard.type(title);
+    await this.page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().waitFor();
+    await this.keyboard.press('Enter');
+  }
+
+  async go_to(line, column) {
+    await this.keyboard.press('Control+g');
+    await this.page.waitForSelector('.quick-input-widget input');
+    await this.keyboard.type(`${line}:${column}`);
+    await this.keyboard.press('Enter');
+    await this.page.waitForFunction(() => document.activeElement?.closest('.editor-instance') !== null);
+  }
+
+  // The ghost text; waits until there is some.
+  async ghost(timeout = 15_000) {
+    await this.page.waitForFunction(() => window.ghost_text().trim() !== '', null, { timeout, polling: 20 });
+    return this.page.evaluate(() => window.ghost_text());
+  }
+
+  async ghost_gone() {
+    await this.page.waitForFunction(() => window.ghost_text().trim() === '', null, { polling: 20 });
+  }
+
+  // The ghost text as soon as it is another than `old`.
+  async other_ghost(old) {
+    await this.page.waitForFunction((known) => window.ghost_text().trim() !== '' && window.ghost_text() !== known, old, { polling: 20 });
+    return this.page.evaluate(() => window.ghost_text());
+  }
+
+  // Milliseconds from the last key to its ghost text; null where none came in time.
+  async time_to_ghost(timeout) {
+    await this.ghost(timeout).catch(() => {});
+    return this.page.evaluate(() => {
+      const last = window.keys.at(-1);
+      return last?.shown === undefined ? null : last.shown - last.at;
+    });
+  }
+
+  // The document's text, as it is on disk after saving.
+  async text(file) {
+    await this.keyboard.press('Control+s');
+    await this.page.waitForFunction(() => !document.querySelector('.tab.active.dirty'));
+    return readFileSync(join(this.code.workspaces, this.workspace, file), 'utf8');
+  }
+
+  // The text of the web view that is open.
+  async view(pattern) {
+    for (let attempt = 0; ; ++attempt) {
+      for (const frame of this.page.frames()) {
+        const text = await frame.evaluate(() => document.body?.innerText ?? '').catch(() => '');
+        if (frame !== this.page.mainFrame() && pattern.test(text)) return text;
+      }
+      if (attempt === 150) throw new Error(`no view shows ${pattern}`);
+      await this.page.waitForTimeout(100);
+    }
+  }
+
+  notifications() {
+    return this.page.evaluate(() => [...document.querySelectorAll('.notification-toast')].map((toast) => toast.querySelector('.notification-list-item-message').textContent));
+  }
+
+  picture(name) {
+    return this.page.screenshot({ path: join(pictures, `${name}.png`) });
+  }
+}

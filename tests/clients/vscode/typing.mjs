@@ -1,0 +1,186 @@
+// Types in a real VS Code with the packaged extension, its own program and its own model: from keys to accepted text.
+// Pictures of what was seen are in build/test/vscode; the last case prints how long ghost text takes to come.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Editor } from './editor.mjs';
+import { VSCode } from './vscode.mjs';
+
+const shapes = `"""Shapes, as the tests complete them."""
+
+
+def area(width, height):
+    return width * height
+
+
+def perimeter(width, height):
+    return 2 * (width + height)
+
+
+`;
+const largest = `def mean(values):
+    total = 0
+    for value in values:
+        total += value
+    return total / len(values)
+
+
+def largest(values):
+    best = values[0]
+    for value in values:
+`;
+// Twenty places for one key each; what is typed behind \`return\` is the blank.
+const nouns = ['width', 'price', 'count', 'speed', 'length', 'weight', 'score', 'total', 'rate', 'depth'];
+const measured = nouns.map((noun) => `def twice_${noun}(${noun}):\n    return\n\n\ndef ${noun}_sum(first_${noun}, second_${noun}):\n    return\n\n\n`).join('');
+
+const squeezed = (text) => text.replaceAll(/\s+/g, '');
+
+let code;
+let editor;
+
+describe('typing in VS Code', () => {
+  before(async () => {
+    const files = { 'shapes.py': shapes, 'largest.py': largest, 'measured.py': measured, 'notes.txt': 'Nothing to complete.\n', '.env': 'TOKEN=\n' };
+    const inside = Object.fromEntries(Object.entries(files).map(([name, text]) => [`shop/${name}`, text]));
+    code = await VSCode.start({ files: inside, vsix: process.env.LOOPD_VSIX });
+    editor = await Editor.open(code, 'shop');
+    await editor.show('shapes.py');
+  });
+
+  after(() => code?.stop());
+
+  // What stands in the file behind `ahead`, all of which must be there.
+  async function behind(file, ahead) {
+    const text = await editor.text(file);
+    assert.equal(text.slice(0, ahead.length), ahead);
+    return text.slice(ahead.length);
+  }
+
+  test('the status bar names model and device when loopd is ready', async () => {
+    await editor.wait_for_status(/loopd: .+ · cpu/);
+    assert.equal(code.daemons().length, 1, 'one process for one window');
+  });
+
+  test('a typed line brings ghost text, and Tab accepts exactly that', async () => {
+    await editor.go_to(12, 1);
+    await editor.type('def difference(width, height):');
+    await editor.press('Enter');
+    await editor.type('return ');
+    const ghost = await editor.ghost();
+    await editor.picture('1-ghost-text');
+    await editor.press('Tab');
+    const accepted = await behind('shapes.py', `${shapes}def difference(width, height):\n    return `);
+    assert.notEqual(squeezed(accepted), '');
+    assert.equal(squeezed(accepted), squeezed(ghost));
+    await editor.picture('2-accepted');
+  });
+
+  test('the last suggestion is explained, loop step by loop step', async () => {
+    await editor.command('loopd: Explain Last Suggestion');
+    const text = await editor.view(/Loop steps/);
+    assert.match(text, /shop.*shapes\.py|shapes\.py, line 13/);
+    assert.match(text, /draft/);
+    assert.match(text, /depth \d of \d/);
+    await editor.picture('3-explained');
+    await editor.command('View: Close Other Editors in Group').catch(() => {});
+  });
+
+  test('typing on keeps the ghost text; a word and a line of it can be accepted; undo takes them back', async () => {
+    await editor.show('largest.py');
+    await editor.go_to(11, 1);
+    await editor.type('        if value > best:');
+    await editor.press('Enter');
+    const ghost = await editor.ghost();
+    await editor.type(ghost.trimStart()[0]);
+    const rest = await editor.other_ghost(ghost);
+    assert.equal(squeezed(rest), squeezed(ghost).slice(1));
+
+    const typed = await editor.text('largest.py');
+    await editor.press('Control+ArrowRight');
+    const word = await behind('largest.py', typed.trimEnd());
+    assert.notEqual(squeezed(word), '');
+    assert.ok(squeezed(rest).startsWith(squeezed(word)), `${JSON.stringify(word)} does not begin ${JSON.stringify(rest)}`);
+    await editor.press('Control+z');
+    assert.equal(await editor.text('largest.py'), typed);
+
+    await editor.press('Alt+\\');
+    const asked = await editor.ghost();
+    await editor.press('Control+ArrowDown');
+    const line = await behind('largest.py', typed.trimEnd());
+    assert.equal(squeezed(line), squeezed(asked.split('\n')[0]));
+    await editor.press('Control+z');
+    assert.equal(await editor.text('largest.py'), typed);
+  });
+
+  test('where there is nothing to suggest, Complete Here says why', async () => {
+    await editor.show('.env');
+    await editor.press('Control+End');
+    await editor.press('Alt+\\');
+    await editor.wait_for_text(/nothing to suggest here \(the file is excluded/);
+  });
+
+  test('the menu behind the status bar item turns a language off and on', async () => {
+    await editor.show('shapes.py');
+    await editor.click_status();
+    await editor.picture('4-menu');
+    await editor.choose('Turn off for python');
+    await editor.wait_for_status(/loopd: off/);
+    await editor.press('Control+End');
+    await editor.press('Enter');
+    await editor.press('Alt+\\');
+    await editor.wait_for_text(/nothing to suggest here \(completion is off for python/);
+    await editor.click_status();
+    await editor.choose('Turn on for python');
+    await editor.wait_for_status(/loopd: .+ · cpu/);
+    await editor.press('Alt+\\');
+    await editor.ghost();
+  });
+
+  test('a daemon that is killed while somebody types comes back, with no pop-up and no lost key', async () => {
+    await editor.show('largest.py');
+    await editor.press('Control+End');
+    const [killed] = code.daemons();
+    const before_typing = await editor.text('largest.py');
+    const typed = '# one two three four five six seven eight nine ten';
+    const typing = editor.type(typed);
+    process.kill(killed, 'SIGKILL');
+    await typing;
+    assert.equal(await behind('largest.py', before_typing.trimEnd()).then((text) => text.trim()), typed);
+    await editor.wait_for_status(/loopd: .+ · cpu/);
+    const [next] = code.daemons();
+    assert.ok(next && next !== killed, 'no other process has taken its place');
+    await editor.press('Enter');
+    await editor.type('best = ');
+    await editor.ghost();
+    assert.deepEqual(await editor.notifications(), []);
+  });
+
+  test('ghost text comes in time', async (context) => {
+    await editor.show('measured.py');
+    const lines = measured.split('\n');
+    const moved = [];
+    const warm = [];
+    for (const [index, line] of lines.entries()) {
+      if (!line.endsWith('return')) continue;
+      // Behind a jump: the text around the cursor is another one.
+      await editor.go_to(index + 1, line.length + 1);
+      await editor.type(' ');
+      moved.push(await editor.time_to_ghost(5000));
+      // In place: all but one key of the text is known.
+      await editor.press('Escape');
+      await editor.ghost_gone();
+      await editor.type('(');
+      warm.push(await editor.time_to_ghost(5000));
+      await editor.press('Escape');
+      await editor.ghost_gone();
+    }
+    await editor.picture('5-measured');
+    const report = (title, all) => {
+      const shown = all.filter((ms) => ms !== null).sort((a, b) => a - b);
+      const at = (share) => shown[Math.min(shown.length - 1, Math.floor(share * shown.length))]?.toFixed(0);
+      context.diagnostic(`key to ghost text ${title}: ${shown.length} of ${all.length} keys, p50 ${at(0.5)} ms, p95 ${at(0.95)} ms`);
+      return shown.length / all.length;
+    };
+    assert.ok(report('after a jump', moved) >= 0.5, 'too few keys brought ghost text');
+    assert.ok(report('in place', warm) >= 0.5, 'too few keys brought ghost text');
+  });
+});
