@@ -68,6 +68,7 @@ def scripted_suites():
         Suite("clients", ["node", "--test", "--test-reporter=tap", *node_tests], "release", environment=released),
         Suite("neovim", ["tests/clients/neovim/run"], "release", 120, environment=released),
         Suite("emacs", ["tests/clients/emacs/run"], "release", 120, environment=released),
+        Suite("vscode", ["tests/clients/vscode/run"], "release", 900, environment=released),
         Suite("try", ["scripts/try"], "release", 300, one_case=True, environment=released),
     ]
 

@@ -7,8 +7,8 @@ const style = `
   pre { font-family: var(--vscode-editor-font-family); font-size: var(--vscode-editor-font-size); overflow-x: auto;
         background: var(--vscode-textCodeBlock-background); padding: .7em 1em; border-radius: 4px; }
   table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
-  th, td { padding: .3em .8em .3em 0; border-bottom: 1px solid var(--vscode-widget-border, #8884); vertical-align: middle; }
-  td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+  th, td { padding: .3em .8em .3em 0; white-space: nowrap; border-bottom: 1px solid var(--vscode-widget-border, #8884); vertical-align: middle; }
+  td.number { text-align: right; font-variant-numeric: tabular-nums; } td.time { width: 30%; padding-right: 0; }
   .bar { display: inline-block; height: .6em; border-radius: .3em; min-width: 2px; background: var(--vscode-charts-blue); }
   .verify .bar { background: var(--vscode-charts-green); } .revise .bar { background: var(--vscode-charts-orange); }
   .loops { letter-spacing: .12em; } .quiet { color: var(--vscode-descriptionForeground); }`;
@@ -33,10 +33,10 @@ const meanings = {
 
 function row(step: LoopStep, slowest: number): string {
   const tokens = step.tokens_revised ? `${step.tokens_revised} revised` : step.tokens_generated ? String(step.tokens_generated) : '';
-  const width = slowest > 0 ? Math.round((step.ms / slowest) * 120) : 0;
+  const width = slowest > 0 ? Math.round((step.ms / slowest) * 100) : 0;
   return `<tr class="${step.kind}"><td class="number">${step.step}</td><td title="${meanings[step.kind]}">${escaped(step.kind)}</td>
     <td>${escaped(step.focus)}</td><td>${loops(step.depth)}</td><td class="number">${tokens}</td>
-    <td class="number">${milliseconds(step.ms)}</td><td><span class="bar" style="width:${width}px"></span></td></tr>`;
+    <td class="number">${milliseconds(step.ms)}</td><td class="time"><span class="bar" style="width:${width}%"></span></td></tr>`;
 }
 
 function steps_table({ loop_steps: steps, finish_reason }: Report): string {
