@@ -65,7 +65,13 @@ std::vector<Task> read_tasks(const std::string& path, std::size_t limit) {
     };
     tasks.push_back({text("task_id", false), text("path", false), text("language", false), text("prompt", true),
                      text("suffix", true), text("canonical_solution", true)});
-    if (tasks.back().path.empty()) tasks.back().path = "task.py";  // HumanEval infilling names none
+    Task& task = tasks.back();
+    if (task.path.empty()) task.path = "task.py";  // HumanEval infilling names none
+    // An editor's caret stands in a line whose end is there already; so the line break that ends a hole stays outside.
+    if (task.reference.ends_with('\n')) {
+      task.reference.pop_back();
+      task.suffix.insert(0, 1, '\n');
+    }
   }
   if (tasks.empty()) throw std::runtime_error(path + ": holds no task");
   return tasks;
@@ -85,7 +91,14 @@ CompletionInput input_for(const Task& task, int depth, int max_tokens) {
   return input;
 }
 
-// What the model alone writes: no stop rule, no trimming. The prompt window is the one completions use.
+// A hole inside one line is done where the line is; benchmarks of single lines count it so.
+bool line_is_done(std::string_view text) {
+  const std::size_t start = text.find_first_not_of(" \t\r\n");
+  return start != std::string_view::npos && text.find('\n', start) != std::string_view::npos;
+}
+
+// What the model alone writes: no trimming, and no stop rule but the end of the line where the hole lies in one. The
+// prompt window is the one completions use.
 Answer fill(const ModelPort& model, const Task& task, int depth, int max_tokens) {
   const CompletionInput input = input_for(task, depth, max_tokens);
   context::PromptBudget budget;
@@ -95,8 +108,11 @@ Answer fill(const ModelPort& model, const Task& task, int depth, int max_tokens)
   inference::GenerateParams params;
   params.depth = depth;
   params.max_tokens = max_tokens;
+  const bool one_line = task.reference.find('\n') == std::string::npos;
+  if (one_line) params.stop_rule = line_is_done;
   const auto result = model.generate(input.session, {prompt.path, {}, prompt.prefix, prompt.suffix}, params, {});
-  return {result.text, result.finish == inference::FinishReason::end_token,
+  const std::size_t line_end = one_line && line_is_done(result.text) ? result.text.find('\n', result.text.find_first_not_of(" \t\r\n")) : std::string::npos;
+  return {result.text.substr(0, line_end), result.finish == inference::FinishReason::end_token,
           result.timings.prefill_ms + result.timings.decode_ms};
 }
 

@@ -68,7 +68,8 @@ local function user()
   wait_for('the second popup to close', function() return vim.fn.pumvisible() == 0 end)
   assert(in_insert_mode())
   local line = lines()[#lines()]
-  assert(line:find('name = "😀"; copy = name', 1, true), 'accepted: ' .. line)
+  -- Which name it is, is the model's business; that the word was continued in place is ours.
+  assert(line:find('^name = "😀"; copy = na%w+'), 'accepted: ' .. line)
   check_clean()
   keys('<Esc>')
   wait_for('normal mode', function() return vim.fn.mode() == 'n' end)
