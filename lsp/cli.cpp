@@ -68,6 +68,8 @@ const std::vector<Flag>& flags() {
       {"--port", "serve", true, [](Options& o, Text v) { o.socket = integer("--port", v, 1, 65535); }},
       {"--clientProcessId", "serve", true,
        [](Options& o, Text v) { o.client_process = whole_number("--clientProcessId", v, 1, 1LL << 40); }},
+      {"--standalone", "serve", false, [](Options& o, Text) { o.standalone = true; }},
+      {"--idle", "serve host", true, [](Options& o, Text v) { o.idle = integer("--idle", v, 1, 1'000'000); }},
       {"--depth", "complete generate logits", true, [](Options& o, Text v) { o.depth = integer("--depth", v, 1, 64); }},
       {"--explain", "complete", false, [](Options& o, Text) { o.explain = true; }},
       {"--ids", "logits", true, [](Options& o, Text v) { o.ids = integers("--ids", v, 0, largest); }},
@@ -88,6 +90,7 @@ struct Command {
 };
 constexpr Command commands[] = {
     {"serve", 0, ""},
+    {"host", 0, ""},
     {"complete", 1, "complete needs a place: loopd complete FILE:LINE:COLUMN"},
     {"generate", 0, ""},
     {"logits", 0, ""},
@@ -184,7 +187,9 @@ std::string usage() {
   return R"(loopd completes code with looped language models, as a language server and on the command line.
 
   loopd [--stdio | --pipe=PATH | --socket=PORT] [--clientProcessId=N]
-                                serve an editor; stdio is the default
+        [--standalone] [--idle SECONDS]
+                                serve an editor; stdio is the default. Editors share one engine process, which ends
+                                60 s after the last of them; --standalone or LOOPD_STANDALONE=1 keeps out of it
   loopd complete FILE:LINE:COL  complete a file at a cursor; both count from 1, COL counts bytes
         [--depth N] [--explain] [--max-tokens N]
   loopd generate < request.json continue {"prompt", "suffix"?, "sampling_params"?: {"temperature", "top_p",

@@ -9,6 +9,8 @@
 
 namespace lsp {
 
+constexpr int default_idle_seconds = 60;
+
 struct Options {
   std::string command = "serve";
   std::vector<std::string> arguments;  // what follows the command and is no flag
@@ -26,6 +28,10 @@ struct Options {
   std::string pipe;
   std::optional<int> socket;
   std::optional<std::int64_t> client_process;
+  bool standalone = false;   // load the model in this process
+
+  // serve and host: the engine process ends when nobody has used it for so long
+  std::optional<int> idle;
 
   // complete, generate, logits, eval
   std::optional<int> depth;

@@ -105,10 +105,7 @@ struct Run {
     params.max_tokens = input.options.max_tokens;
     params.banned_first = std::move(banned_first);
     params.deadline = deadline();
-    params.stop_rule = [&](std::string_view generated) {
-      return kept.empty() ? context::is_complete(plan.cursor, plan.line_prefix, generated)
-                          : context::is_complete(plan.cursor, plan.line_prefix, kept + std::string(generated));
-    };
+    params.stop_rule = StopRule{plan.cursor, plan.line_prefix, kept};
     std::vector<inference::FimSegment> segments;
     const std::string prefix = plan.prompt.prefix + kept;
     inference::GenerateResult result = model.generate(input.session, fim(plan.prompt, segments, prefix), params, stop);
@@ -283,6 +280,11 @@ std::string_view name(StepKind kind) {
     case StepKind::revise: break;
   }
   return "revise";
+}
+
+bool StopRule::operator()(std::string_view generated) const {
+  return kept.empty() ? context::is_complete(cursor, line_prefix, generated)
+                      : context::is_complete(cursor, line_prefix, kept + std::string(generated));
 }
 
 Completion complete(const ModelPort& model, const CompletionInput& given, std::stop_token stop) {

@@ -22,6 +22,15 @@
 
 namespace lsp {
 
+// Says when generation has all that may be shown. A value rather than any function, so that it can be sent to an engine
+// in another process (wire.h).
+struct StopRule {
+  context::Cursor cursor;
+  std::string line_prefix;
+  std::string kept;  // text of an earlier pass, in front of what is generated
+  bool operator()(std::string_view generated) const;
+};
+
 // What a completion asks of a model. The server fills it from an inference::Engine (sessions.h), tests from a script.
 struct ModelPort {
   int max_depth = 1;

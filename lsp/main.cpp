@@ -20,6 +20,7 @@ constexpr Entry commands[] = {
     {"serve", lsp::serve},           {"complete", lsp::complete_file}, {"generate", lsp::generate_text},
     {"logits", lsp::print_logits},   {"tokenize", lsp::tokenize},      {"detokenize", lsp::detokenize},
     {"doctor", lsp::doctor},         {"eval", lsp::evaluate_infill},  {"bench", lsp::bench},
+    {"host", lsp::run_host},
 };
 
 int run(const lsp::Options& options) {

@@ -2,10 +2,15 @@
 #include "lsp/sessions.h"
 
 #include <algorithm>
+#include <chrono>
+#include <span>
 #include <utility>
 
 namespace lsp {
 namespace {
+
+// Tokens of a prompt that are computed before others get their turn; what the engine runs in one go.
+constexpr std::size_t slice = 64;
 
 // A model without fill-in-the-middle tokens still continues the prefix.
 inference::Engine::Encoded encode(const inference::Engine& engine, const inference::FimPrompt& prompt) {
@@ -15,19 +20,68 @@ inference::Engine::Encoded encode(const inference::Engine& engine, const inferen
 
 }  // namespace
 
-Sessions::Sessions(std::shared_ptr<const inference::Engine> engine, std::size_t most)
-    : engine_(std::move(engine)), most_(std::max<std::size_t>(1, most)) {}
+Sessions::Sessions(std::shared_ptr<const inference::Engine> engine, std::size_t most, Turns* turns)
+    : engine_(std::move(engine)), most_(std::max<std::size_t>(1, most)), turns_(turns) {}
 
-inference::Session& Sessions::at(const std::string& name) {
+inference::Session& Sessions::at(const std::string& name) { return named(name).session; }
+
+Sessions::Named& Sessions::named(const std::string& name) {
   const auto found = std::find_if(sessions_.begin(), sessions_.end(), [&](const Named& one) { return one.name == name; });
   if (found != sessions_.end()) {
     sessions_.splice(sessions_.begin(), sessions_, found);
   } else {
     // The old one goes first, so that two caches more than wanted never exist.
     if (sessions_.size() >= most_) sessions_.pop_back();
-    sessions_.push_front({name, inference::Session(engine_)});
+    sessions_.push_front({name, inference::Session(engine_), {}});
   }
-  return sessions_.front().session;
+  return sessions_.front();
+}
+
+void Sessions::note_cached(Named& place, const std::vector<inference::TokenId>& tokens) {
+  place.cached = tokens;
+  place.cached.resize(std::min(tokens.size(), place.session.cached_tokens()));
+}
+
+// Computes loop 1 of the prompt up to its last slice, one slice a turn; what deeper loops need is a window at the end and
+// is left to the caller. Returns how many tokens were cached before.
+std::size_t Sessions::fill_cache(Named& place, const std::vector<inference::TokenId>& tokens, Turn& turn, std::stop_token stop) {
+  const auto differs = std::mismatch(tokens.begin(), tokens.end(), place.cached.begin(), place.cached.end()).first;
+  const auto known = static_cast<std::size_t>(differs - tokens.begin());
+  for (std::size_t end = known + slice; end < tokens.size(); end += slice) {
+    const std::span<const inference::TokenId> part(tokens.data(), end);
+    const bool done = place.session.sync(part, 1, stop);
+    note_cached(place, {part.begin(), part.end()});
+    if (!done || !turn.give_way()) break;
+  }
+  return known;
+}
+
+inference::GenerateResult Sessions::generate_in(const std::string& name, const inference::Engine::Encoded& encoded,
+                                                inference::GenerateParams params, std::stop_token stop) {
+  params.forced = encoded.forced;
+  if (!turns_) return at(name).generate(encoded.tokens, params, std::move(stop));
+
+  inference::GenerateResult result;
+  result.finish = inference::FinishReason::cancelled;
+  const auto start = std::chrono::steady_clock::now();
+  Turn turn(turns_, Urgency::request, stop);
+  if (!turn.held()) return result;
+  Named& place = named(name);
+  const std::size_t reused = fill_cache(place, encoded.tokens, turn, stop);
+  if (!turn.held() || stop.stop_requested()) return result;
+  const std::chrono::duration<double, std::milli> filling = std::chrono::steady_clock::now() - start;
+  params.stop_rule = [&turn, rule = std::move(params.stop_rule)](std::string_view text) {
+    return (rule && rule(text)) || !turn.give_way();
+  };
+  result = place.session.generate(encoded.tokens, params, std::move(stop));
+  if (!turn.held()) result.finish = inference::FinishReason::cancelled;
+  result.timings.reused_tokens = reused;
+  result.timings.computed_tokens = encoded.tokens.size() - reused;
+  result.timings.prefill_ms += filling.count();
+  std::vector<inference::TokenId> all = encoded.tokens;
+  all.insert(all.end(), result.tokens.begin(), result.tokens.end());
+  note_cached(place, all);
+  return result;
 }
 
 ModelPort Sessions::port() {
@@ -38,13 +92,17 @@ ModelPort Sessions::port() {
   port.token_bytes = [engine = engine_](inference::TokenId id) { return engine->tokenizer().bytes(id).size(); };
   port.generate = [this](const std::string& name, const inference::FimPrompt& prompt,
                          const inference::GenerateParams& params, std::stop_token stop) {
-    const auto encoded = encode(*engine_, prompt);
-    inference::GenerateParams full = params;
-    full.forced = encoded.forced;
-    return at(name).generate(encoded.tokens, full, std::move(stop));
+    return generate_in(name, encode(*engine_, prompt), params, std::move(stop));
   };
   port.prefill = [this](const std::string& name, const inference::FimPrompt& prompt, int depth, std::stop_token stop) {
-    at(name).sync(encode(*engine_, prompt).tokens, depth, std::move(stop));
+    const auto tokens = encode(*engine_, prompt).tokens;
+    Turn turn(turns_, Urgency::background, stop);
+    if (!turn.held()) return;
+    Named& place = named(name);
+    if (turns_) fill_cache(place, tokens, turn, stop);
+    if (!turn.held() || stop.stop_requested()) return;
+    place.session.sync(tokens, depth, stop);
+    if (turns_) note_cached(place, tokens);
   };
   return port;
 }
@@ -54,8 +112,7 @@ inference::GenerateResult Sessions::generate(const GenerateRequest& request, std
   const auto encoded = request.suffix ? engine_->encode_fim(fim) : engine_->encode_text(request.prompt);
   inference::GenerateParams params = request.params;
   params.depth = std::clamp(params.depth, 1, engine_->info().max_depth);
-  params.forced = encoded.forced;
-  return at("loopd/generate").generate(encoded.tokens, params, std::move(stop));
+  return generate_in("loopd/generate", encoded, params, std::move(stop));
 }
 
 }  // namespace lsp

@@ -7,16 +7,22 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "inference/engine.h"
 #include "lsp/completion.h"
+#include "lsp/turns.h"
 
 namespace lsp {
 
-// For the engine thread only. Sessions hold a cache each, so that only the most recently used stay.
+// For one thread only. Sessions hold a cache each, so that only the most recently used stay.
+//
+// Where several of these share an engine, each with a thread of its own, they take `turns`: a step is one generated token
+// or 64 tokens of a prompt. A session belongs to one client and document, so what others do between two steps changes
+// nothing in it.
 class Sessions {
  public:
-  Sessions(std::shared_ptr<const inference::Engine> engine, std::size_t most = 4);
+  explicit Sessions(std::shared_ptr<const inference::Engine> engine, std::size_t most = 4, Turns* turns = nullptr);
 
   // The spine's view of this engine; valid as long as this object is.
   ModelPort port();
@@ -34,9 +40,16 @@ class Sessions {
   struct Named {
     std::string name;
     inference::Session session;
+    std::vector<inference::TokenId> cached;  // the tokens that `session` holds; kept only where turns are taken
   };
+  Named& named(const std::string& name);
+  inference::GenerateResult generate_in(const std::string& name, const inference::Engine::Encoded& encoded,
+                                        inference::GenerateParams params, std::stop_token stop);
+  std::size_t fill_cache(Named& place, const std::vector<inference::TokenId>& tokens, Turn& turn, std::stop_token stop);
+  static void note_cached(Named& place, const std::vector<inference::TokenId>& tokens);
   std::shared_ptr<const inference::Engine> engine_;
   std::size_t most_;
+  Turns* turns_;
   std::list<Named> sessions_;  // most recently used first
 };
 

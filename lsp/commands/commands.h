@@ -7,6 +7,7 @@
 namespace lsp {
 
 int serve(const Options& options, const Settings& settings);
+int run_host(const Options& options, const Settings& settings);
 int complete_file(const Options& options, const Settings& settings);
 int generate_text(const Options& options, const Settings& settings);
 int print_logits(const Options& options, const Settings& settings);

@@ -11,6 +11,7 @@
 #include "lsp/completion.h"
 #include "lsp/json_rpc.h"
 #include "lsp/log.h"
+#include "lsp/rendezvous.h"
 #include "lsp/sessions.h"
 
 namespace lsp {
@@ -76,6 +77,14 @@ std::vector<Finding> examine_model(const Options& options, const Settings& setti
   return findings;
 }
 
+Finding examine_sharing() {
+  try {
+    return {"sharing", true, "editors share one engine process; they meet in " + runtime_folder()};
+  } catch (const CannotShare& error) {
+    return {"sharing", true, std::string("each editor loads a model of its own: ") + error.what()};
+  }
+}
+
 std::vector<Finding> examine_settings(const Settings& settings) {
   std::vector<Finding> findings;
   std::string languages = "all";
@@ -98,6 +107,7 @@ std::vector<Finding> examine_settings(const Settings& settings) {
 
 int doctor(const Options& options, const Settings& settings) {
   std::vector<Finding> findings = examine_model(options, settings);
+  findings.push_back(examine_sharing());
   for (Finding& finding : examine_settings(settings)) findings.push_back(std::move(finding));
   bool healthy = true;
   Json list = Json::array();

@@ -5,6 +5,9 @@
 #include <filesystem>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
+
+#include "lsp/log.h"
 
 namespace lsp {
 namespace {
@@ -45,6 +48,21 @@ inference::EngineOptions engine_options(const Options& options, const Settings& 
 
 std::shared_ptr<const inference::Engine> open_engine(const Options& options, const Settings& settings) {
   return inference::Engine::load(engine_options(options, settings));
+}
+
+LoadedModel with_sessions(const std::shared_ptr<const inference::Engine>& engine, Turns* turns) {
+  constexpr std::size_t most = 4;  // documents whose cache is kept
+  const auto sessions = std::make_shared<Sessions>(engine, most, turns);
+  LoadedModel loaded;
+  loaded.model = engine->info().model_dir;
+  loaded.device = engine->info().device;
+  loaded.summary = describe(engine->info());
+  loaded.port = sessions->port();
+  loaded.generate = [sessions](const Sessions::GenerateRequest& request, std::stop_token stop) {
+    return sessions->generate(request, std::move(stop));
+  };
+  loaded.owner = sessions;
+  return loaded;
 }
 
 }  // namespace lsp

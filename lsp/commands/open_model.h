@@ -6,6 +6,7 @@
 
 #include "inference/engine.h"
 #include "lsp/cli.h"
+#include "lsp/server.h"
 #include "lsp/settings.h"
 
 namespace lsp {
@@ -16,5 +17,8 @@ std::string model_folder(const Options& options, const Settings& settings);
 
 inference::EngineOptions engine_options(const Options& options, const Settings& settings);
 std::shared_ptr<const inference::Engine> open_engine(const Options& options, const Settings& settings);
+
+// The engine with sessions of its own, for one thread; `turns` where other threads use it, too.
+LoadedModel with_sessions(const std::shared_ptr<const inference::Engine>& engine, Turns* turns = nullptr);
 
 }  // namespace lsp

@@ -1,8 +1,13 @@
 // `loopd`: wires streams, framing and server together and runs the event loop.
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <optional>
+#include <stop_token>
+#include <string>
+#include <utility>
 
 #include <sys/types.h>
 
@@ -10,25 +15,32 @@
 #include "lsp/commands/open_model.h"
 #include "lsp/framing.h"
 #include "lsp/log.h"
+#include "lsp/remote_engine.h"
+#include "lsp/rendezvous.h"
 #include "lsp/server.h"
 #include "lsp/streams.h"
 
 namespace lsp {
 namespace {
 
-LoadedModel load_model(const Options& options, const Settings& settings) {
-  const auto engine = open_engine(options, settings);
-  const auto sessions = std::make_shared<Sessions>(engine);
-  LoadedModel loaded;
-  loaded.model = engine->info().model_dir;
-  loaded.device = engine->info().device;
-  loaded.summary = describe(engine->info());
-  loaded.port = sessions->port();
-  loaded.generate = [sessions](const Sessions::GenerateRequest& request, std::stop_token stop) {
-    return sessions->generate(request, std::move(stop));
-  };
-  loaded.owner = sessions;
-  return loaded;
+// Off by flag or, for whoever cannot set the editor's command line, by environment.
+bool shares_engine(const Options& options) {
+  const char* standalone = std::getenv("LOOPD_STANDALONE");
+  return !options.standalone && !(standalone && *standalone && std::strcmp(standalone, "0") != 0);
+}
+
+// The engine that all editors of this user share, else one in this process.
+LoadedModel load_model(const Options& options, const Settings& settings, std::stop_token stop) {
+  const auto own = [options, settings] { return with_sessions(open_engine(options, settings)); };
+  if (!shares_engine(options)) return own();
+  try {
+    const inference::EngineOptions wanted = engine_options(options, settings);
+    const Rendezvous place = rendezvous_for(wanted, options.idle.value_or(default_idle_seconds));
+    return share_engine({place.identity, [place] { return place.connect(); }, own, wanted.model_dir}, std::move(stop));
+  } catch (const CannotShare& error) {
+    log_line(std::string("the engine is not shared with other editors: ") + error.what());
+    return own();
+  }
 }
 
 Connection connect(const Options& options) {
@@ -62,7 +74,10 @@ int serve(const Options& options, const Settings& settings) {
   hooks.after = [&](std::chrono::milliseconds delay, std::function<void()> task) { loop.after(delay, std::move(task)); };
   hooks.log = log_line;
   hooks.watch_process = [&](std::int64_t process) { watch(loop, process); };
-  Server server(hooks, settings, [options](const Settings& current) { return load_model(options, current); });
+  std::stop_source ending;
+  Server server(hooks, settings, [options, stop = ending.get_token()](const Settings& current) {
+    return load_model(options, current, stop);
+  });
 
   const auto receive = [&](std::string_view bytes) {
     framer.feed(bytes);
@@ -79,6 +94,7 @@ int serve(const Options& options, const Settings& settings) {
   loop.on_terminate([&] { loop.stop(); });
   if (options.client_process) watch(loop, *options.client_process);
   loop.run();
+  ending.request_stop();  // a model that still loads elsewhere is not waited for
   return server.exit_code();
 }
 

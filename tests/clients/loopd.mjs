@@ -18,6 +18,9 @@ const model = process.env.LOOPD_MODEL ?? join(root, 'models/default');
 // What `test(name, { skip })` wants: false, or why the test is skipped.
 export const without_model = existsSync(join(model, 'config.json')) ? false : 'no model in models/default or $LOOPD_MODEL';
 
+// Each process has an engine of its own, so that no test depends on another; sharing.test.mjs is about the other way.
+const alone = { LOOPD_STANDALONE: '1' };
+
 const never = protocol.CancellationToken.None;
 const running = new Set();
 // A test that failed leaves its process behind, which would keep this one alive.
@@ -27,8 +30,8 @@ const units = { 'utf-8': (text) => Buffer.byteLength(text), 'utf-16': (text) => 
 
 export class Client {
   // Starts a process and initializes it as the named editor does.
-  static async start(editor, { settings = {}, model_dir = model, folders = null } = {}) {
-    const client = new Client(editor, settings, model_dir);
+  static async start(editor, { settings = {}, model_dir = model, folders = null, args = [], environment = alone } = {}) {
+    const client = new Client(editor, settings, args, { LOOPD_MODEL: model_dir, ...environment });
     const { clientInfo, capabilities } = profiles[editor];
     client.initialized = await client.connection.sendRequest('initialize', {
       processId: process.pid,
@@ -44,16 +47,17 @@ export class Client {
     return client;
   }
 
-  constructor(editor, settings, model_dir) {
+  constructor(editor, settings, args, environment) {
     this.editor = editor;
     this.settings = settings;
     this.documents = new Map();
     this.statuses = [];
     this.registrations = [];
+    this.messages = []; // that the user sees
     this.asked = new Map(); // id -> method
     this.answered = new Map(); // id -> number of answers
     this.logs = '';
-    this.child = spawn(binary, [], { env: { ...process.env, LOOPD_MODEL: model_dir } });
+    this.child = spawn(binary, args, { env: { ...process.env, ...environment } });
     running.add(this.child);
     this.child.stderr.on('data', (data) => (this.logs += data));
     this.exit_code = new Promise((resolve) => this.child.on('exit', (code, signal) => resolve(signal ?? code)));
@@ -76,6 +80,7 @@ export class Client {
     this.connection.onRequest('client/registerCapability', (params) => void this.registrations.push(...params.registrations));
     this.connection.onRequest('workspace/configuration', (params) =>
       params.items.map((item) => (item.section === 'loopd' ? this.settings.loopd ?? this.settings : null)));
+    this.connection.onNotification('window/showMessage', (params) => void this.messages.push(params.message));
     this.connection.onUnhandledNotification(() => {});
     this.connection.listen();
   }

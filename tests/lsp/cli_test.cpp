@@ -16,6 +16,9 @@ TEST_CASE("editors' flags") {
   CHECK(parse_arguments({"--pipe", "/tmp/x"}).pipe == "/tmp/x");
   CHECK(parse_arguments({"--socket=5000", "--clientProcessId=77"}).client_process == 77);
   CHECK(parse_arguments({"--port", "5000"}).socket == 5000);
+  CHECK_FALSE(parse_arguments({}).standalone);
+  CHECK(parse_arguments({"--standalone"}).standalone);
+  CHECK(parse_arguments({"host", "--idle=5", "--model", "m"}).idle == 5);
 }
 
 TEST_CASE("commands and their flags") {
@@ -40,6 +43,7 @@ TEST_CASE("wrong usage is one line") {
       {{"nosuch"}, "there is no command \"nosuch\"; see loopd --help"},
       {{"--nosuch"}, "there is no flag --nosuch; see loopd --help"},
       {{"complete", "a:1:1", "--pipe=x"}, "loopd complete knows no flag --pipe; see loopd --help"},
+      {{"complete", "a:1:1", "--standalone"}, "loopd complete knows no flag --standalone; see loopd --help"},
       {{"complete"}, "complete needs a place: loopd complete FILE:LINE:COLUMN"},
       {{"complete", "a:1:1", "b:1:1"}, "loopd complete does not take \"b:1:1\""},
       {{"--model"}, "--model needs a value"},

@@ -199,7 +199,7 @@ def play(path, binary, model):
     if steps[-1][1] != "exit":
         raise Mismatch("the last instruction must be exit")
     missing = str(HERE / "no-model-here")
-    environment = dict(os.environ, LOOPD_MODEL=str(model) if "needs" in verbs else missing)
+    environment = dict(os.environ, LOOPD_STANDALONE="1", LOOPD_MODEL=str(model) if "needs" in verbs else missing)
     process = Process([binary, *verbs.get("args", "").split()], environment)
     try:
         for number, verb, rest in steps:
