@@ -30,6 +30,7 @@ export class Daemon implements vscode.Disposable {
   private client: LanguageClient | undefined;
   private process: ChildProcess | undefined;
   private changes = Promise.resolve(); // starts and stops, one after another
+  private said = ''; // the end of what the process wrote to stderr
   private deaths: number[] = [];
   private waiting = 0;
   private readonly shown = new Map<string, Report>(); // by URI: the last suggestion that was not empty
@@ -134,7 +135,8 @@ export class Daemon implements vscode.Disposable {
     try {
       await this.client.start();
     } catch (error) {
-      this.fail(`loopd did not start: ${error instanceof Error ? error.message : String(error)}`);
+      const reason = (await this.last_words()) ?? (error instanceof Error ? error.message : String(error));
+      this.fail(`${found.command} did not start: ${reason}`);
     }
   }
 
@@ -157,8 +159,25 @@ export class Daemon implements vscode.Disposable {
       child.once('spawn', () => resolve(child));
       child.once('error', reject);
       child.once('exit', (code, signal) => this.log.info(`loopd ended (${signal ?? `exit code ${code}`})`));
+      child.stderr.on('data', (data) => (this.said = `${this.said}${data}`.slice(-2000)));
+      this.said = '';
       this.process = child;
     });
+  }
+
+  // What a process that ended said last; undefined where it lives. Its end is often noticed later than its silence.
+  private async last_words(): Promise<string | undefined> {
+    const child = this.process;
+    if (!child) return undefined;
+    if (child.exitCode === null && child.signalCode === null) {
+      await new Promise<void>((resolve) => {
+        child.once('close', () => resolve());
+        setTimeout(resolve, 1000);
+      });
+    }
+    const line = this.said.trim().split('\n').at(-1);
+    if (line) return line;
+    return child.exitCode === null ? undefined : `it ended with exit code ${child.exitCode}`;
   }
 
   private options(): LanguageClientOptions {

@@ -1,4 +1,5 @@
 // Writes the trace of a suggestion as a page: what was suggested, why, and what each loop step did.
+import { basename } from 'node:path';
 import type { LoopStep, Report } from './report';
 
 const style = `
@@ -77,6 +78,6 @@ ${suggestion}
 <h2>Loop steps</h2>${steps_table(report)}
 <h2>Cost</h2><p>${timings(report)}<br>${tokens}<br>ended by: ${escaped(report.finish_reason)}</p>
 ${since}
-<p class="quiet">${escaped(report.model)} on ${escaped(report.device)}</p>
+<p class="quiet" title="${escaped(report.model)}">${escaped(basename(report.model))} on ${escaped(report.device)}</p>
 </body></html>`;
 }

@@ -103,6 +103,7 @@ export const cases: Case[] = [
     run: async () => {
       await set('path', '/bin/false');
       await state('error');
+      assert.equal(parts.daemon.state.message, '/bin/false did not start: it ended with exit code 1');
       await set('path', undefined);
       await state('ready');
     },
