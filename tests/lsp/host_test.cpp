@@ -124,10 +124,11 @@ TEST_CASE("two clients that take turns on one engine get what each would get alo
       results.push_back(loaded.port.generate("doc", fim, up_to(12), {}));
     }
   };
+  const std::vector<LoadedModel> clients = {world.client(), world.client()};
   {
     std::vector<std::jthread> threads;
     for (std::size_t client = 0; client < 2; ++client) {
-      threads.emplace_back([&, client] { run(world.client(), client, together[client]); });
+      threads.emplace_back([&, client] { run(clients[client], client, together[client]); });
     }
   }
   for (std::size_t client = 0; client < 2; ++client) {
