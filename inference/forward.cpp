@@ -10,12 +10,13 @@
 
 namespace inference {
 
-bool Forward::run(Timeline& timeline, int depth, std::size_t first_needed, std::stop_token stop) {
+bool Forward::run(Timeline& timeline, int depth, std::size_t first_needed, const std::stop_token& stop, const Deadline& deadline) {
+  const auto over = [&] { return stop.stop_requested() || (deadline && std::chrono::steady_clock::now() >= *deadline); };
   const std::vector<std::size_t> starts = timeline.plan(depth, first_needed);
   const std::size_t end = timeline.tokens().size();
   for (int r = 1; r <= depth; ++r) {
     for (std::size_t first = starts[static_cast<std::size_t>(r - 1)]; first < end; first += kChunk) {
-      if (stop.stop_requested()) return false;
+      if (over()) return false;
       run_chunk(timeline, r, first, std::min(kChunk, end - first));
     }
   }

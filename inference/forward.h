@@ -1,7 +1,9 @@
 // The looped forward pass: the same blocks over the same positions, once per loop.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <vector>
@@ -19,8 +21,9 @@ class Forward {
   Forward(const Model& model, const Ops& ops, ThreadPool& pool) : model_(model), ops_(ops), pool_(pool) {}
 
   // Runs loops 1..depth as far as needed for exact states of loop `depth` from `first_needed` to the end of the
-  // timeline's tokens. False where `stop` was requested first; what was computed by then counts.
-  bool run(Timeline& timeline, int depth, std::size_t first_needed, std::stop_token stop);
+  // timeline's tokens. False where `stop` was requested or the deadline passed first; what was computed by then counts.
+  using Deadline = std::optional<std::chrono::steady_clock::time_point>;
+  bool run(Timeline& timeline, int depth, std::size_t first_needed, const std::stop_token& stop, const Deadline& deadline = {});
 
   // Logits [count][vocab] after positions [first, first + count) of loop `depth`, which must have run.
   std::vector<float> logits(const Timeline& timeline, int depth, std::size_t first, std::size_t count);

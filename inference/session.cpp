@@ -21,10 +21,10 @@ struct Session::State {
   explicit State(std::shared_ptr<const Engine> loaded) : engine(std::move(loaded)), timeline(engine->model().config) {}
 
   // Makes `tokens` current and runs what is missing for logits from position `first` on.
-  bool run(int depth, std::size_t first, const std::stop_token& stop) {
+  bool run(int depth, std::size_t first, const std::stop_token& stop, const Forward::Deadline& deadline = {}) {
     Compute& compute = engine->compute();
     const std::lock_guard lock(compute.mutex);
-    return compute.forward.run(timeline, depth, first, stop);
+    return compute.forward.run(timeline, depth, first, stop, deadline);
   }
   std::vector<float> logits(int depth, std::size_t first, std::size_t count) {
     Compute& compute = engine->compute();
@@ -78,10 +78,11 @@ GenerateResult Session::generate(std::span<const TokenId> tokens, const Generate
   result.timings.prompt_tokens = tokens.size();
   result.timings.reused_tokens = state_->timeline.replace(tokens);
   result.timings.computed_tokens = tokens.size() - result.timings.reused_tokens;
-  const bool ready = state_->run(params.depth, tokens.size() - 1, stop);
+  // A prompt that takes longer than the user waits is answered with nothing; the next request goes on from there.
+  const bool ready = state_->run(params.depth, tokens.size() - 1, stop, params.deadline);
   result.timings.prefill_ms = ms_since(start);
   if (!ready) {
-    result.finish = FinishReason::cancelled;
+    result.finish = stop.stop_requested() ? FinishReason::cancelled : FinishReason::deadline;
     return result;
   }
 

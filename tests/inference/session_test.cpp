@@ -131,6 +131,11 @@ TEST_CASE("limits: tokens, rule, deadline, stop request, context, banned first t
 
   params.deadline = std::chrono::steady_clock::now();
   CHECK(session.generate(tokens, params).finish == FinishReason::deadline);
+  // A new prompt does not get past its deadline either, and what it computed by then counts.
+  const auto elsewhere = engine->encode_text("x = 1\ny = 2\n").tokens;
+  const auto late = session.generate(elsewhere, params);
+  CHECK(late.finish == FinishReason::deadline);
+  CHECK(late.text.empty());
   params.deadline.reset();
 
   std::stop_source source;
