@@ -36,7 +36,7 @@ double edit_similarity(std::string_view a, std::string_view b) {
   return 1 - static_cast<double>(above[b.size()]) / static_cast<double>(std::max(a.size(), b.size()));
 }
 
-void InfillScore::add(std::string_view reference, const Answer& answer) {
+void InfillScore::add(std::string_view reference, const FilledHole& answer) {
   const std::string_view wanted = right_trimmed(reference);
   const std::string_view got = right_trimmed(answer.text);
   const bool same = wanted == got;

@@ -8,7 +8,7 @@
 
 namespace lsp {
 
-struct Answer {
+struct FilledHole {
   std::string text;
   bool ended = false;  // by the model's own end token
   double ms = 0;
@@ -26,7 +26,7 @@ struct InfillScore {
   double similarity = 0;  // sum
   std::vector<double> times_ms;
 
-  void add(std::string_view reference, const Answer& answer);
+  void add(std::string_view reference, const FilledHole& answer);
 
   // Shares of 0..1; 0 where nothing was counted.
   double exact_match() const;

@@ -16,6 +16,7 @@ MAY_INCLUDE = {
 JSON_HEADERS = re.compile(r'#include [<"](nlohmann/json\.hpp|boost/)')
 MAY_PARSE_JSON = {"inference": {"safetensors.cpp", "tokenizer_json.cpp", "model_config.cpp"}}
 INCLUDE = re.compile(r'^\s*#include "([a-z_]+)/([^"]+)"', re.MULTILINE)
+TYPE = re.compile(r"^(?:struct|class|enum class) (\w+)[^;\n]*\{", re.MULTILINE)
 SOURCES = ("*.h", "*.cpp", "*.cu", "*.cuh")
 LONGEST_FILE = 500
 
@@ -45,6 +46,16 @@ def problems():
                 yield f"{name}: JSON and Asio headers stay out of {room}"
             if room == "inference" and JSON_HEADERS.search(text) and path.name not in MAY_PARSE_JSON["inference"]:
                 yield f"{name}: of inference only {', '.join(sorted(MAY_PARSE_JSON['inference']))} read JSON"
+    for room in MAY_INCLUDE:
+        # Two types of one name in one namespace link without a word, and then destroy each other's members.
+        homes = {}
+        for path in sources(room):
+            if path.suffix == ".h":
+                for name in TYPE.findall(path.read_text()):
+                    homes.setdefault(name, []).append(str(path.relative_to(ROOT)))
+        for name, files in homes.items():
+            if len(files) > 1:
+                yield f"{files[1]}: type {name} is defined in {files[0]}, too"
     for folder in (*MAY_INCLUDE, "tests", "bench"):
         for path in sources(folder):
             text = path.read_text()

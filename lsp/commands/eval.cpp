@@ -99,7 +99,7 @@ bool line_is_done(std::string_view text) {
 
 // What the model alone writes: no trimming, and no stop rule but the end of the line where the hole lies in one. The
 // prompt window is the one completions use.
-Answer fill(const ModelPort& model, const Task& task, int depth, int max_tokens) {
+FilledHole fill(const ModelPort& model, const Task& task, int depth, int max_tokens) {
   const CompletionInput input = input_for(task, depth, max_tokens);
   context::PromptBudget budget;
   const std::size_t reserved = static_cast<std::size_t>(max_tokens) + 32;
@@ -117,7 +117,7 @@ Answer fill(const ModelPort& model, const Task& task, int depth, int max_tokens)
 }
 
 // What an editor would show, for --shown.
-Answer fill_shown(const ModelPort& model, const Task& task, int depth, int max_tokens) {
+FilledHole fill_shown(const ModelPort& model, const Task& task, int depth, int max_tokens) {
   const Completion completion = complete(model, input_for(task, depth, max_tokens), {});
   return {completion.text, completion.finish_reason == inference::name(inference::FinishReason::end_token),
           completion.timings.total};
