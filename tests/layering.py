@@ -16,7 +16,7 @@ MAY_INCLUDE = {
 JSON_HEADERS = re.compile(r'#include [<"](nlohmann/json\.hpp|boost/)')
 MAY_PARSE_JSON = {"inference": {"safetensors.cpp", "tokenizer_json.cpp", "model_config.cpp"}}
 INCLUDE = re.compile(r'^\s*#include "([a-z_]+)/([^"]+)"', re.MULTILINE)
-TYPE = re.compile(r"^(?:struct|class|enum class) (\w+)[^;\n]*\{", re.MULTILINE)
+TYPE = re.compile(r"^(?:struct|class|enum class) (\w+)(?:\s[^;\n]*)?\{", re.MULTILINE)
 SOURCES = ("*.h", "*.cpp", "*.cu", "*.cuh")
 LONGEST_FILE = 500
 
