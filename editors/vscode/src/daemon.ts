@@ -31,6 +31,7 @@ export class Daemon implements vscode.Disposable {
   private process: ChildProcess | undefined;
   private changes = Promise.resolve(); // starts and stops, one after another
   private said = ''; // the end of what the process wrote to stderr
+  private ran = false; // the client at hand has been initialized once
   private deaths: number[] = [];
   private waiting = 0;
   private readonly shown = new Map<string, Report>(); // by URI: the last suggestion that was not empty
@@ -132,12 +133,20 @@ export class Daemon implements vscode.Disposable {
     this.set_state({ kind: 'loading', message: 'starting' });
     this.client = new LanguageClient('loopd', 'loopd', () => this.spawn(found), this.options());
     this.client.onNotification('loopd/status', (status) => this.hear(status));
+    this.ran = false;
     try {
       await this.client.start();
+      this.ran = true;
     } catch (error) {
-      const reason = (await this.last_words()) ?? (error instanceof Error ? error.message : String(error));
-      this.fail(`${found.command} did not start: ${reason}`);
+      await this.did_not_start(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  // A program that ends before it has answered is noticed twice, by its silence and by its end, in either order.
+  private async did_not_start(otherwise: string) {
+    const reason = (await this.last_words()) ?? otherwise;
+    const command = this.binary && 'command' in this.binary ? this.binary.command : 'loopd';
+    this.fail(`${command} did not start: ${reason}`);
   }
 
   private async halt() {
@@ -232,6 +241,10 @@ export class Daemon implements vscode.Disposable {
   }
 
   private died() {
+    if (!this.ran) {
+      void this.did_not_start('it ended at once');
+      return { action: CloseAction.DoNotRestart, handled: true };
+    }
     const now = Date.now();
     this.deaths = [...this.deaths.filter((then) => now - then < deaths_window_ms), now];
     if (this.deaths.length > deaths_allowed) {
