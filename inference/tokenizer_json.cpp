@@ -1,6 +1,5 @@
 // Reads a Hugging Face tokenizer.json of the byte-level BPE kind, refusing what it would have to guess.
 #include <algorithm>
-#include <array>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
