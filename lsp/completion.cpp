@@ -104,6 +104,8 @@ struct Run {
     params.depth = plan.depth.loops;
     params.max_tokens = input.options.max_tokens;
     params.banned_first = std::move(banned_first);
+    params.temperature = input.options.temperature;
+    params.seed = input.options.seed;
     params.deadline = deadline();
     params.stop_rule = StopRule{plan.cursor, plan.line_prefix, kept};
     std::vector<inference::FimSegment> segments;
@@ -337,7 +339,7 @@ Completion complete(const ModelPort& model, const CompletionInput& given, std::s
   if (!shown.text.empty()) {
     context::Verdict verdict = run.verify(shown);
     // Depth that the model lacks is spent here, and one pass more where the user asked and waits.
-    const int passes = plan.depth.revise + (input.explicit_request ? 1 : 0);
+    const int passes = input.options.passes.value_or(plan.depth.revise + (input.explicit_request ? 1 : 0));
     if (!verdict.ok) revise(run, passes, std::move(draft), shown, verdict);
     if (!verdict.ok) cut_back(run, shown, verdict);
   }

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -54,6 +55,9 @@ struct CompletionOptions {
   std::size_t snippet_count = 4;
   bool comments = false;       // complete inside comments and strings
   bool single_line = false;    // the client can insert only one line
+  std::optional<int> passes;   // revise passes that may be spent; none: what the depth leaves over, and one if asked for
+  float temperature = 0;       // above 0: another draft than the likeliest, for a second try
+  std::uint64_t seed = 0;
   std::chrono::milliseconds deadline{0};  // from the start of complete(); 0: none
 };
 
