@@ -78,6 +78,7 @@ const std::vector<Flag>& flags() {
       {"--limit", "eval", true, [](Options& o, Text v) { o.limit = integer("--limit", v, 1, largest); }},
       {"--max-tokens", "complete eval", true, [](Options& o, Text v) { o.max_tokens = integer("--max-tokens", v, 1, 4096); }},
       {"--shown", "eval", false, [](Options& o, Text) { o.shown = true; }},
+      {"--print-prompts", "eval", false, [](Options& o, Text) { o.print_prompts = true; }},
   };
   return table;
 }
@@ -198,7 +199,7 @@ std::string usage() {
                                 the model's logits after these tokens, or after each of them
   loopd tokenize | detokenize   text to a JSON array of token ids, and back; stdin to stdout
   loopd eval infill FILE.jsonl[.gz] [--depths 1,2,3] [--limit N] [--max-tokens N] [--shown]
-                                exact match, edit similarity and times, per depth
+        [--print-prompts]       exact match, edit similarity and times, per depth; or only the prompts' token ids
   loopd bench decode|prefill [--depths 1,2,3]
                                 milliseconds per token or tokens per second, and the bandwidth they come to
   loopd doctor                  what runs where, and what would stop a completion

@@ -42,6 +42,7 @@ struct Options {
   std::optional<int> limit;
   std::optional<int> max_tokens;
   bool shown = false;
+  bool print_prompts = false;
 };
 
 // One line that says what is wrong with the command line; the process then ends with exit code 2.

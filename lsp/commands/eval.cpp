@@ -3,6 +3,7 @@
 #include <cctype>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -50,10 +51,13 @@ std::vector<std::string> read_lines(const std::string& path) {
   return lines;
 }
 
+// At most `limit` tasks, spread evenly over the file, since such files are ordered by language or project.
 std::vector<Task> read_tasks(const std::string& path, std::size_t limit) {
   std::vector<Task> tasks;
   const auto lines = read_lines(path);
-  for (std::size_t i = 0; i < lines.size() && tasks.size() < limit; ++i) {
+  const std::size_t wanted = std::min(limit, lines.size());
+  for (std::size_t n = 0; n < wanted; ++n) {
+    const std::size_t i = n * lines.size() / wanted;
     const std::string where = path + ", line " + std::to_string(i + 1) + ": ";
     const Json json = Json::parse(lines[i], nullptr, false);
     if (!json.is_object()) throw std::runtime_error(where + "is no JSON object");
@@ -97,14 +101,19 @@ bool line_is_done(std::string_view text) {
   return start != std::string_view::npos && text.find('\n', start) != std::string_view::npos;
 }
 
+// The prompt that completions would build, in the window that leaves room for the answer.
+context::Prompt prompt_of(const ModelPort& model, const CompletionInput& input, int max_tokens) {
+  context::PromptBudget budget;
+  const std::size_t reserved = static_cast<std::size_t>(max_tokens) + 32;
+  budget.total = std::min(budget.total, model.context > reserved + 64 ? model.context - reserved : 64);
+  return context::build_prompt(*input.document, input.offset, input.path, {}, budget, model.count);
+}
+
 // What the model alone writes: no trimming, and no stop rule but the end of the line where the hole lies in one. The
 // prompt window is the one completions use.
 FilledHole fill(const ModelPort& model, const Task& task, int depth, int max_tokens) {
   const CompletionInput input = input_for(task, depth, max_tokens);
-  context::PromptBudget budget;
-  const std::size_t reserved = static_cast<std::size_t>(max_tokens) + 32;
-  budget.total = std::min(budget.total, model.context > reserved + 64 ? model.context - reserved : 64);
-  const auto prompt = context::build_prompt(*input.document, input.offset, input.path, {}, budget, model.count);
+  const auto prompt = prompt_of(model, input, max_tokens);
   inference::GenerateParams params;
   params.depth = depth;
   params.max_tokens = max_tokens;
@@ -123,8 +132,18 @@ FilledHole fill_shown(const ModelPort& model, const Task& task, int depth, int m
           completion.timings.total};
 }
 
-Json to_json(int depth, const InfillScore& score) {
-  return {{"depth", depth},
+// Prompts as token ids, and the bytes that the answer must begin with: for judging the same tasks with other engines.
+void print_prompts(const inference::Engine& engine, const ModelPort& model, const std::vector<Task>& tasks, int max_tokens) {
+  for (const Task& task : tasks) {
+    const auto prompt = prompt_of(model, input_for(task, 1, max_tokens), max_tokens);
+    const auto encoded = engine.encode_fim({prompt.path, {}, prompt.prefix, prompt.suffix});
+    std::puts(to_text({{"task_id", task.id}, {"language", task.language}, {"tokens", encoded.tokens},
+                       {"forced", encoded.forced}, {"canonical_solution", task.reference}}).c_str());
+  }
+}
+
+Json figures(const InfillScore& score) {
+  return {
           {"count", score.count},
           {"exact_match", score.exact_match()},
           {"nontrivial_count", score.nontrivial_count},
@@ -147,19 +166,32 @@ int evaluate_infill(const Options& options, const Settings& settings) {
     if (depth > most) throw std::runtime_error("--depths: this model has depths 1 to " + std::to_string(most));
   }
 
+  const int max_tokens = options.max_tokens.value_or(128);
+  if (options.print_prompts) {
+    Sessions sessions(engine, 1);
+    print_prompts(*engine, sessions.port(), tasks, max_tokens);
+    return 0;
+  }
+
   Json results = Json::array();
   if (!options.json) std::printf("depth  tasks  exact  non-trivial  similarity  ended  median ms\n");
   for (const int depth : depths) {
     InfillScore score;
+    std::map<std::string, InfillScore> by_language;
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       // A new session for each task, so that no depth profits from what another left in the cache.
       Sessions sessions(engine, 1);
       const auto run = options.shown ? fill_shown : fill;
-      score.add(tasks[i].reference, run(sessions.port(), tasks[i], depth, options.max_tokens.value_or(128)));
+      const FilledHole hole = run(sessions.port(), tasks[i], depth, max_tokens);
+      score.add(tasks[i].reference, hole);
+      if (!tasks[i].language.empty()) by_language[tasks[i].language].add(tasks[i].reference, hole);
       if ((i + 1) % 20 == 0) std::fprintf(stderr, "\rdepth %d: %zu of %zu", depth, i + 1, tasks.size());
     }
     std::fprintf(stderr, "\rdepth %d: %zu of %zu\n", depth, tasks.size(), tasks.size());
-    results.push_back(to_json(depth, score));
+    Json row = {{"depth", depth}};
+    row.update(figures(score));
+    for (const auto& [language, part] : by_language) row["languages"][language] = figures(part);
+    results.push_back(std::move(row));
     if (options.json) continue;
     std::printf("%5d  %5zu  %.3f  %11.3f  %10.3f  %.3f  %9.1f\n", depth, score.count, score.exact_match(),
                 score.nontrivial_exact_match(), score.edit_similarity(), score.end_rate(), score.median_ms());
