@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "inference/engine_state.h"
+#include "inference/cpu_device.h"
 
 namespace inference {
 namespace {
@@ -71,7 +71,7 @@ std::shared_ptr<const Engine> Engine::load(const EngineOptions& options) {
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   if (options.threads < 0) throw std::runtime_error("threads must not be negative");
   const int threads = options.threads == 0 ? cores : std::min(options.threads, 256);
-  engine->compute_ = std::make_unique<Compute>(model, options.reference ? reference_ops() : fast_ops(), threads);
+  engine->device_ = std::make_unique<CpuDevice>(model, options.reference ? reference_ops() : fast_ops(), threads);
 
   info.model_dir = options.model_dir;
   info.model_type = config.model_type;

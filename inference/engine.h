@@ -91,8 +91,8 @@ struct GenerateResult {
   Timings timings;
 };
 
-struct Model;    // weights, config: inference/model.h
-struct Compute;  // kernels and threads: inference/engine_state.h
+struct Model;  // weights, config: inference/model.h
+class Device;  // what the weights lie on: inference/lane.h
 
 class Engine {
  public:
@@ -103,8 +103,8 @@ class Engine {
   const EngineInfo& info() const { return info_; }
   const Tokenizer& tokenizer() const;
   const Model& model() const { return *model_; }
-  // Mutable behind its own mutex: scratch memory and threads, nothing that changes a result.
-  Compute& compute() const { return *compute_; }
+  // Where sessions run. Mutable behind its own mutex: scratch memory and threads, nothing that changes a result.
+  Device& device() const { return *device_; }
   FimLayout fim_layout() const { return fim_layout_; }
 
   // Token ids of a fill-in-the-middle prompt in the model's own layout. Where the layout joins prefix and middle, the
@@ -124,7 +124,7 @@ class Engine {
   Engine() = default;
   EngineInfo info_;
   std::unique_ptr<const Model> model_;
-  std::unique_ptr<Compute> compute_;
+  std::unique_ptr<Device> device_;
   FimLayout fim_layout_ = FimLayout::none;
   std::vector<TokenId> stop_tokens_;
 };

@@ -6,6 +6,7 @@
 #include "inference/forward.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace inference {
@@ -117,11 +118,11 @@ void Forward::attend(Timeline& timeline, int r, int index, std::size_t first, st
 
   // Loop 1 attends to everything. Later loops attend to all of KV1 and to a window of their own, and mix by head.
   global_.resize(q_.size());
-  ops_.attention(pool_, global_.data(), q_.data(), timeline.loop(1).view(index), shape, rows, first, 0);
+  ops_.attention(pool_, global_.data(), q_.data(), timeline.view(1, index), shape, rows, first, 0);
   if (r >= 2) {
     local_.resize(q_.size());
     mixed_.resize(q_.size());
-    ops_.attention(pool_, local_.data(), q_.data(), own.view(index), shape, rows, first, static_cast<std::size_t>(config.window));
+    ops_.attention(pool_, local_.data(), q_.data(), timeline.view(r, index), shape, rows, first, static_cast<std::size_t>(config.window));
     mix_by_gate(mixed_.data(), global_.data(), local_.data(), q_.data(), layer.loop_gate_weight.data(),
                 layer.loop_gate_bias.data(), rows, config.heads, config.head_dim);
     global_.swap(mixed_);

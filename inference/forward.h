@@ -1,13 +1,11 @@
 // The looped forward pass: the same blocks over the same positions, once per loop.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
-#include <optional>
-#include <span>
 #include <stop_token>
 #include <vector>
 
+#include "inference/lane.h"
 #include "inference/model.h"
 #include "inference/ops.h"
 #include "inference/thread_pool.h"
@@ -22,7 +20,6 @@ class Forward {
 
   // Runs loops 1..depth as far as needed for exact states of loop `depth` from `first_needed` to the end of the
   // timeline's tokens. False where `stop` was requested or the deadline passed first; what was computed by then counts.
-  using Deadline = std::optional<std::chrono::steady_clock::time_point>;
   bool run(Timeline& timeline, int depth, std::size_t first_needed, const std::stop_token& stop, const Deadline& deadline = {});
 
   // Logits [count][vocab] after positions [first, first + count) of loop `depth`, which must have run.

@@ -4,9 +4,9 @@
 
 #include "inference/byte_constraint.h"
 #include "inference/engine.h"
-#include "inference/engine_state.h"
+#include "inference/lane.h"
+#include "inference/model.h"
 #include "inference/sampler.h"
-#include "inference/timeline.h"
 
 namespace inference {
 namespace {
@@ -18,19 +18,7 @@ double ms_since(Clock::time_point start) { return std::chrono::duration<double, 
 }  // namespace
 
 struct Session::State {
-  explicit State(std::shared_ptr<const Engine> loaded) : engine(std::move(loaded)), timeline(engine->model().config) {}
-
-  // Makes `tokens` current and runs what is missing for logits from position `first` on.
-  bool run(int depth, std::size_t first, const std::stop_token& stop, const Forward::Deadline& deadline = {}) {
-    Compute& compute = engine->compute();
-    const std::lock_guard lock(compute.mutex);
-    return compute.forward.run(timeline, depth, first, stop, deadline);
-  }
-  std::vector<float> logits(int depth, std::size_t first, std::size_t count) {
-    Compute& compute = engine->compute();
-    const std::lock_guard lock(compute.mutex);
-    return compute.forward.logits(timeline, depth, first, count);
-  }
+  explicit State(std::shared_ptr<const Engine> loaded) : engine(std::move(loaded)), lane(engine->device().open_lane()) {}
 
   void check(std::span<const TokenId> tokens, int depth) const {
     const ModelConfig& config = engine->model().config;
@@ -47,7 +35,7 @@ struct Session::State {
   }
 
   std::shared_ptr<const Engine> engine;
-  Timeline timeline;
+  std::unique_ptr<Lane> lane;
 };
 
 Session::Session(std::shared_ptr<const Engine> engine) : state_(std::make_unique<State>(std::move(engine))) {}
@@ -55,20 +43,20 @@ Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
-std::size_t Session::cached_tokens() const { return state_->timeline.loop(1).end; }
+std::size_t Session::cached_tokens() const { return state_->lane->cached(); }
 
 bool Session::sync(std::span<const TokenId> tokens, int depth, std::stop_token stop) {
   state_->check(tokens, depth);
-  state_->timeline.replace(tokens);
-  return state_->run(depth, tokens.size() - 1, stop);
+  state_->lane->replace(tokens);
+  return state_->lane->run(depth, tokens.size() - 1, stop);
 }
 
 std::vector<float> Session::logits(std::span<const TokenId> tokens, int depth, bool all) {
   state_->check(tokens, depth);
-  state_->timeline.replace(tokens);
+  state_->lane->replace(tokens);
   const std::size_t first = all ? 0 : tokens.size() - 1;
-  state_->run(depth, first, {});
-  return state_->logits(depth, first, tokens.size() - first);
+  state_->lane->run(depth, first, {});
+  return state_->lane->logits(depth, first, tokens.size() - first);
 }
 
 GenerateResult Session::generate(std::span<const TokenId> tokens, const GenerateParams& params, std::stop_token stop) {
@@ -76,10 +64,10 @@ GenerateResult Session::generate(std::span<const TokenId> tokens, const Generate
   GenerateResult result;
   state_->check(tokens, params.depth);
   result.timings.prompt_tokens = tokens.size();
-  result.timings.reused_tokens = state_->timeline.replace(tokens);
+  result.timings.reused_tokens = state_->lane->replace(tokens);
   result.timings.computed_tokens = tokens.size() - result.timings.reused_tokens;
   // A prompt that takes longer than the user waits is answered with nothing; the next request goes on from there.
-  const bool ready = state_->run(params.depth, tokens.size() - 1, stop, params.deadline);
+  const bool ready = state_->lane->run(params.depth, tokens.size() - 1, stop, params.deadline);
   result.timings.prefill_ms = ms_since(start);
   if (!ready) {
     result.finish = stop.stop_requested() ? FinishReason::cancelled : FinishReason::deadline;
@@ -87,14 +75,14 @@ GenerateResult Session::generate(std::span<const TokenId> tokens, const Generate
   }
 
   const Engine& engine = *state_->engine;
-  Timeline& timeline = state_->timeline;
+  Lane& lane = *state_->lane;
   const std::size_t context = static_cast<std::size_t>(engine.model().config.max_positions);
   ByteConstraint constraint(engine.tokenizer(), params.forced);
   Sampler sampler(params.temperature, params.top_p, params.seed);
   const auto decode_start = Clock::now();
   result.finish = FinishReason::max_tokens;
   while (result.tokens.size() < static_cast<std::size_t>(std::max(0, params.max_tokens))) {
-    const std::vector<float> logits = state_->logits(params.depth, timeline.tokens().size() - 1, 1);
+    const std::vector<float> logits = state_->lane->logits(params.depth, lane.tokens().size() - 1, 1);
     std::vector<float> masked = logits;
     constraint.mask(masked);
     // Ids that the tokenizer does not define pad the vocabulary; they stand for no bytes.
@@ -120,12 +108,12 @@ GenerateResult Session::generate(std::span<const TokenId> tokens, const Generate
       result.finish = FinishReason::deadline;
       break;
     }
-    if (timeline.tokens().size() >= context) {
+    if (lane.tokens().size() >= context) {
       result.finish = FinishReason::context_full;
       break;
     }
-    timeline.append(next.token);
-    if (!state_->run(params.depth, timeline.tokens().size() - 1, stop)) {
+    lane.append(next.token);
+    if (!state_->lane->run(params.depth, lane.tokens().size() - 1, stop)) {
       result.finish = FinishReason::cancelled;
       break;
     }

@@ -111,8 +111,8 @@ TEST_CASE("a later loop that runs only on the last tokens gives the same last lo
     Timeline late(model->config);
     late.replace(ids);
     forward.run(late, depth, ids.size() - 1, {});
-    CHECK(late.loop(1).begin == 0);
-    CHECK(late.loop(depth).begin >= ids.size() - 1 - reach - 2 * kChunk);
+    CHECK(late.span(1).begin == 0);
+    CHECK(late.span(depth).begin >= ids.size() - 1 - reach - 2 * kChunk);
     const auto got = forward.logits(late, depth, ids.size() - 1, 1);
     for (std::size_t v = 0; v < want.size(); ++v) REQUIRE(got[v] == doctest::Approx(want[v]).epsilon(1e-5));
   }
