@@ -1,122 +1,232 @@
-"""Greedy fill-in-the-middle on the GPU by plain recomputation: a cross-check of the C++ engine, not a fast path.
+"""Greedy fill-in-the-middle on the GPU, many tasks at once: judges every depth, and cross-checks the C++ engine.
 
-    python3 evaluate.py weights.pt --tokenizer tokenizer.json [--infill HumanEval-SingleLineInfilling.jsonl.gz]
-        [--rows val.npy] [--depths 1,2,4] [--limit 320] [--int4]
-Exact match: the generated text up to <|fim_end|> equals the original, trailing blanks aside. `--rows` takes the last
-item of each held-out row with the caret before its last line's middle. One JSON line per depth.
+    loopd eval infill FILE.jsonl.gz --print-prompts | xz > prompts.jsonl.xz
+    python3 evaluate.py WEIGHTS --tokenizer tokenizer.json --prompts prompts.jsonl.xz --out cases.jsonl
+        [--depths 1,2,3] [--end-biases 0,3] [--limit N] [--part 0/4] [--int4]
+
+WEIGHTS is a weights.pt or an exported folder. Prompts are those of the daemon, with the bytes that the answer must begin
+with. An answer ends at <|fim_end|>, or at the end of a line where the hole lies in one. Exact match: answer and original
+are equal, trailing blanks aside. `--out` gets one JSON array per task, depth and bias: [task, language, depth, bias,
+non-trivial, exact, edit similarity, ended]; a line of sums is printed for each depth and bias.
 """
 import argparse
-import gzip
 import json
-import random
+import lzma
+import os
 import time
-from types import SimpleNamespace
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 
 import attention
 import bpe
 import model
+import restore
 from optimizer import Weights
 
 STOPS = (bpe.END_OF_TEXT, bpe.FIM_END, bpe.FILE_SEP)
 
 
-def infill_cases(path, encoder, limit):
-    """[(prompt ids, expected text)] of a HumanEval-infilling file, spread over it."""
-    lines = [json.loads(x) for x in gzip.open(path, "rt", encoding="utf-8")]
-    random.Random(0).shuffle(lines)
-    out = []
-    for x in lines[:limit]:
-        ids = [bpe.FILE_SEP, *encoder.encode("solution.py\n").tolist(), bpe.FIM_SUFFIX,
-               *encoder.encode(x["suffix"])[:512].tolist(), bpe.FIM_PREFIX, *encoder.encode(x["prompt"]).tolist()]
-        out.append((ids, x["canonical_solution"]))
-    return out
+def edit_similarity(a, b):
+    """1 - Levenshtein(a, b) / max(len); 1 for two empty strings."""
+    if not a and not b:
+        return 1.0
+    above = list(range(len(b) + 1))
+    for i, x in enumerate(a):
+        row = [i + 1]
+        for j, y in enumerate(b):
+            row.append(min(above[j] + (x != y), above[j + 1] + 1, row[j] + 1))
+        above = row
+    return 1 - above[-1] / max(len(a), len(b))
 
 
-def row_cases(path, encoder, limit):
-    """[(prompt ids, expected text)] from held-out rows: the last complete item, caret inside its last line."""
-    rng, out = random.Random(0), []
-    for row in np.load(path)[:limit * 2]:
-        row = row.tolist()
-        if bpe.FIM_END not in row:
-            continue
-        end = len(row) - 1 - row[::-1].index(bpe.FIM_END)
-        start = end - 1
-        while row[start] > bpe.PAD and row[start] not in encoder.newlines:
-            start -= 1
-        if end - start > 3:
-            caret = rng.randint(start + 2, end - 1)
-            out.append((row[max(0, end - 1000):caret], encoder.decode(row[caret:end]).decode("utf-8", "replace")))
-    return out[:limit]
+class Spelling:
+    """Which tokens may come next when the text must go on with given bytes."""
+
+    def __init__(self, encoder):
+        self.bytes = encoder.spelling
+        self.exact, self.longer, self.masks = {}, {}, {}
+        for i, s in enumerate(self.bytes):
+            if s:
+                self.exact[s] = i
+                for n in range(1, len(s) + 1):
+                    self.longer.setdefault(s[:n], []).append(i)
+
+    def allowed(self, wanted):
+        """Ids whose spelling begins with `wanted`, or that `wanted` begins with."""
+        if wanted not in self.masks:
+            shorter = [self.exact[wanted[:n]] for n in range(1, len(wanted)) if wanted[:n] in self.exact]
+            self.masks[wanted] = self.longer.get(wanted, []) + shorter
+        return self.masks[wanted]
 
 
-def complete(net, work, prompts, depth, new_tokens, device):
-    """Greedy continuations (lists of ids, stop token included) of a batch of prompts."""
-    length = -(-(max(map(len, prompts)) + new_tokens) // 64) * 64
-    ids = torch.full((len(prompts), length), bpe.PAD, device=device)
-    for i, p in enumerate(prompts):
-        ids[i, :len(p)] = torch.tensor(p, device=device)
-    at = torch.tensor([len(p) for p in prompts], device=device)
-    index, alive = torch.arange(len(prompts), device=device), torch.ones(len(prompts), dtype=torch.bool, device=device)
-    out = [[] for _ in prompts]
-    for _ in range(new_tokens):
-        longest = -(-int(at.max()) // 64) * 64
-        h = net.states(work, ids[:, :longest], depth)[-1][index, at - 1]
-        token = torch.nn.functional.linear(model.rms(h, work["norm"], net.s.eps), work["embed"]).argmax(-1)
-        for i, t in enumerate(token.tolist()):
-            if alive[i]:
-                out[i].append(t)
-                alive[i] = t not in STOPS
-        if not alive.any():
-            break
-        ids[index, at] = torch.where(alive, token, ids[index, at])
-        at = torch.where(alive, at + 1, at).clamp_max(length - 1)
-    return out
+class Answer:
+    """The text of one task as it grows."""
+
+    def __init__(self, case, spelling):
+        self.spelling, self.forced, self.text, self.ended, self.done = spelling, case["forced"].encode(), b"", False, False
+        self.one_line = "\n" not in case["canonical_solution"]
+
+    def add(self, token):
+        if token in STOPS:
+            self.done, self.ended = True, token == bpe.FIM_END
+            return
+        s = self.spelling.bytes[token]
+        n = min(len(s), len(self.forced))
+        self.forced, self.text = self.forced[n:], self.text + s[n:]
+        self.done = self.one_line and b"\n" in self.text.lstrip()
+
+    def result(self):
+        text = self.text
+        if self.one_line:
+            start = len(text) - len(text.lstrip())
+            end = text.find(b"\n", start)
+            text = text if end < 0 else text[:end]
+        return text.decode("utf-8", "replace")
 
 
-def judge(net, work, cases, depth, encoder, device, new_tokens=48, batch=32):
-    cases = sorted(cases, key=lambda c: len(c[0]))
-    right = ended = 0
-    for i in range(0, len(cases), batch):
-        part = cases[i:i + batch]
-        for ids, (_, want) in zip(complete(net, work, [p for p, _ in part], depth, new_tokens, device), part):
-            text = encoder.decode([t for t in ids if t not in STOPS]).decode("utf-8", "replace")
-            right += text.rstrip() == want.rstrip()
-            ended += ids[-1] == bpe.FIM_END
-    return {"exact_match": round(right / len(cases), 4), "ended": round(ended / len(cases), 4), "cases": len(cases)}
+class Decoder:
+    """Keys and values of every loop for a batch of prompts; loops are run one position at a time after the prompt."""
+
+    def __init__(self, s, work, device):
+        self.s, self.work, self.device = s, work, device
+
+    def local(self, q, k, v):
+        i = torch.arange(q.shape[2], device=q.device)
+        band = (i[:, None] >= i) & (i[:, None] - i < self.s.window)
+        return F.scaled_dot_product_attention(q, attention.expand(k, q.shape[1]), attention.expand(v, q.shape[1]), attn_mask=band)
+
+    def prefill(self, prompts, room, depth):
+        """Runs loops 1..depth over the prompts; self.last[r]: state after each prompt's last token."""
+        s, w = self.s, self.work
+        self.length = max(map(len, prompts)) + room
+        ids = torch.full((len(prompts), self.length - room), bpe.PAD, device=self.device)
+        for i, p in enumerate(prompts):
+            ids[i, :len(p)] = torch.tensor(p, device=self.device)
+        self.at = torch.tensor([len(p) for p in prompts], device=self.device)
+        self.cos, self.sin = model.rope_table(self.length, s, self.device)
+        T = ids.shape[1]
+        cos, sin = self.cos[:T], self.sin[:T]
+        self.keys, self.values, self.last, h = [], [], [], None
+        e = model.rms(F.embedding(ids, w["embed"]), None, s.eps)
+        row = torch.arange(len(prompts), device=self.device)
+        for r in range(depth):
+            h = model.entry(s, e, h, w["input_gain"][r], w["state_gain"][r - 1] if r else None)
+            keys, values = [], []
+            for i, layer in enumerate(w["layers"]):
+                q, k, v = model.heads(s, h, layer, cos, sin)
+                keys.append(F.pad(k, (0, 0, 0, room)))
+                values.append(F.pad(v, (0, 0, 0, room)))
+                a = attention.sdpa_expanded(q, self.keys[0][i][:, :, :T] if r else k, self.values[0][i][:, :, :T] if r else v)
+                if r:
+                    a = self.mix(q, a, self.local(q, k, v), layer)
+                h = model.finish(s, h, a, layer)
+            self.keys.append(keys), self.values.append(values), self.last.append(h[row, self.at - 1])
+
+    @staticmethod
+    def mix(q, far, near, layer):
+        gate = torch.sigmoid((q.float() * layer["gate_w"][:, None, :]).sum(-1, keepdim=True) + layer["gate_b"][:, None, None])
+        return (near.float() + gate * (far.float() - near.float())).to(q.dtype)
+
+    def seen(self, at, window=None):
+        j = torch.arange(self.length, device=self.device)
+        mask = j <= at[:, None]
+        if window:
+            mask = mask & (j > at[:, None] - window)
+        return mask[:, None, None, :]
+
+    def step(self, tokens, at, depth):
+        """State after `tokens` [B] at positions `at` [B], loops 1..depth."""
+        s, w, row = self.s, self.work, torch.arange(len(tokens), device=self.device)
+        e = model.rms(F.embedding(tokens[:, None], w["embed"]), None, s.eps)
+        cos, sin = self.cos[at][:, None, None, :], self.sin[at][:, None, None, :]
+        everything, nearby, h = self.seen(at), self.seen(at, s.window), None
+        for r in range(depth):
+            h = model.entry(s, e, h, w["input_gain"][r], w["state_gain"][r - 1] if r else None)
+            for i, layer in enumerate(w["layers"]):
+                q, k, v = model.heads(s, h, layer, cos, sin)
+                self.keys[r][i][row, :, at], self.values[r][i][row, :, at] = k[:, :, 0], v[:, :, 0]
+                a = F.scaled_dot_product_attention(q, self.keys[0][i], self.values[0][i], attn_mask=everything, enable_gqa=True)
+                if r:
+                    near = F.scaled_dot_product_attention(q, self.keys[r][i], self.values[r][i], attn_mask=nearby, enable_gqa=True)
+                    a = self.mix(q, a, near, layer)
+                h = model.finish(s, h, a, layer)
+        return h[:, 0]
+
+    def logits(self, h):
+        return F.linear(model.rms(h, self.work["norm"], self.s.eps), self.work["embed"]).float()
+
+    def complete(self, cases, spelling, depth, bias, new_tokens):
+        """Greedy answers of the prefilled batch; `bias` is added to the logits of the tokens that end an answer."""
+        answers, h, at = [Answer(c, spelling) for c in cases], self.last[depth - 1], self.at.clone()
+        for _ in range(new_tokens):
+            logits = self.logits(h)
+            logits[:, list(STOPS)] += bias
+            for i, answer in enumerate(answers):
+                if answer.forced and not answer.done:
+                    kept = torch.tensor(spelling.allowed(answer.forced), device=self.device)
+                    masked = torch.full_like(logits[i], -1e30)
+                    masked[kept] = logits[i, kept]
+                    logits[i] = masked
+            token = logits.argmax(-1)
+            for answer, t in zip(answers, token.tolist()):
+                if not answer.done:
+                    answer.add(t)
+            if all(a.done for a in answers):
+                break
+            h = self.step(token, at, depth)
+            at = (at + 1).clamp_max(self.length - 1)
+        return answers
 
 
-def load(path, device, int4):
-    """Working copies of a weights.pt, ready for Model."""
-    cuda = device.type == "cuda"
-    weights = Weights(model.Shape(), torch.load(path, map_location="cpu"), device,
-                      torch.bfloat16 if cuda else torch.float32)
+def load(path, device, int4, s):
+    """Working copies of a weights.pt or an exported folder."""
+    named = restore.masters(path, s) if os.path.isdir(path) else torch.load(path, map_location="cpu")
+    weights = Weights(s, named, device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     weights.refresh(int4)
-    return weights
+    return weights.leaves
+
+
+def read_cases(path, limit, part):
+    with lzma.open(path, "rt", encoding="utf-8") as f:
+        cases = [json.loads(line) for line in f]
+    if limit:
+        cases = [cases[n * len(cases) // limit] for n in range(min(limit, len(cases)))]
+    index, parts = map(int, part.split("/"))
+    return sorted(cases[index::parts], key=lambda c: len(c["tokens"]))
 
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("weights"), p.add_argument("--tokenizer", required=True), p.add_argument("--infill")
-    p.add_argument("--rows"), p.add_argument("--depths", default="1,2,4"), p.add_argument("--limit", type=int, default=320)
-    p.add_argument("--int4", action="store_true"), p.add_argument("--gpu", type=int, default=0)
+    p.add_argument("weights"), p.add_argument("--tokenizer", required=True), p.add_argument("--prompts", required=True)
+    p.add_argument("--out"), p.add_argument("--depths", default="1,2,3,4,5,6"), p.add_argument("--limit", type=int)
+    p.add_argument("--end-biases", default="0"), p.add_argument("--part", default="0/1"), p.add_argument("--int4", action="store_true")
+    p.add_argument("--gpu", type=int, default=0), p.add_argument("--batch", type=int, default=128)
+    p.add_argument("--new-tokens", type=int, default=48)
     a = p.parse_args()
     device = torch.device("cuda", a.gpu) if torch.cuda.is_available() else torch.device("cpu")
-    encoder, weights = bpe.Encoder(a.tokenizer), load(a.weights, device, a.int4)
-    kernels = SimpleNamespace(causal=attention.sdpa_expanded, local=attention.Math.local)
-    net = model.Model(model.Shape(), kernels if device.type == "cuda" else attention.Math)
-    sets = {"infill": infill_cases(a.infill, encoder, a.limit) if a.infill else [],
-            "held_out": row_cases(a.rows, encoder, a.limit) if a.rows else []}
+    s, depths, biases = model.Shape(), [int(d) for d in a.depths.split(",")], [float(b) for b in a.end_biases.split(",")]
+    spelling, decoder = Spelling(bpe.Encoder(a.tokenizer)), Decoder(s, load(a.weights, device, a.int4, s), device)
+    cases, sums, began = read_cases(a.prompts, a.limit, a.part), {}, time.time()
+    out = open(a.out, "w") if a.out else None
     with torch.no_grad():
-        for depth in map(int, a.depths.split(",")):
-            for name, cases in sets.items():
-                if cases:
-                    began = time.time()
-                    found = judge(net, weights.leaves, cases, depth, encoder, device)
-                    print(json.dumps({"check": name, "depth": depth, "int4": a.int4, **found,
-                                      "seconds": round(time.time() - began, 1)}), flush=True)
+        for first in range(0, len(cases), a.batch):
+            part = cases[first:first + a.batch]
+            decoder.prefill([c["tokens"] for c in part], a.new_tokens, max(depths))
+            for depth in depths:
+                for bias in biases:
+                    for case, answer in zip(part, decoder.complete(part, spelling, depth, bias, a.new_tokens)):
+                        got, want = answer.result().rstrip(), case["canonical_solution"].rstrip()
+                        row = [sum(c.isalnum() for c in want) >= 2, got == want, round(edit_similarity(got, want), 4), answer.ended]
+                        total = sums.setdefault((depth, bias), [0, 0, 0, 0, 0])
+                        for i, x in enumerate([1, row[0], row[0] and row[1], row[2], row[3]]):
+                            total[i] += x
+                        if out:
+                            out.write(json.dumps([case["task_id"], case["language"], depth, bias, *row]) + "\n")
+    for (depth, bias), (n, nontrivial, exact, similarity, ended) in sorted(sums.items()):
+        print(json.dumps({"depth": depth, "end_bias": bias, "tasks": n, "nontrivial_exact_match": round(exact / nontrivial, 4),
+                          "edit_similarity": round(similarity / n, 4), "end_rate": round(ended / n, 4),
+                          "seconds": round(time.time() - began, 1)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ def config(s: model.Shape, quantised: bool) -> dict:
         "num_key_value_heads": s.kv_heads, "head_dim": s.head_dim, "rms_norm_eps": s.eps, "rope_theta": s.theta,
         "max_position_embeddings": 4096, "tie_word_embeddings": True, "qk_norm": True, "loop_num": s.loops,
         "loop_window_size": s.window, "bos_token_id": 0, "eos_token_id": [0, 4],
+        "fim_layout": "suffix_prefix_middle",
     }
     if quantised:
         weights = {"num_bits": 4, "group_size": quantize.GROUP, "symmetric": True, "strategy": "group", "type": "int"}

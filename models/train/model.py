@@ -149,34 +149,41 @@ def head_loss(s, h, norm, embed, targets, weights):
 
 
 class Model:
-    """Runs the functions above over working copies; `compiled` makes the graphs of the GPU run."""
+    """Runs the functions above over working copies; `compiled` makes the graphs of the GPU run.
+
+    kernels: one attention pair for every row length, or {row length: pair}, since flex's masks belong to a length.
+    """
 
     def __init__(self, s: Shape, kernels=attention.Math, compiled=False):
-        self.s, self.kernels, self.tables = s, kernels, {}
-        wrap = (lambda f: torch.compile(f, dynamic=False, fullgraph=True)) if compiled else (lambda f: f)
-        self.first = wrap(lambda h, w, cos, sin: first_loop(s, h, w, cos, sin, kernels))
-        self.later = wrap(lambda h, k, v, w, cos, sin: later_loop(s, h, k, v, w, cos, sin, kernels))
-        self.entry = wrap(lambda e, h, a, b: entry(s, e, h, a, b))
-        self.head = wrap(lambda h, n, m, t, w: head_loss(s, h, n, m, t, w))
-        self.embed = wrap(lambda ids, m: rms(F.embedding(ids, m), None, s.eps))
+        self.s, self.kernels, self.lengths = s, kernels, {}
+        self.wrap = (lambda f: torch.compile(f, dynamic=False, fullgraph=True)) if compiled else (lambda f: f)
+        self.entry = self.wrap(lambda e, h, a, b: entry(s, e, h, a, b))
+        self.head = self.wrap(lambda h, n, m, t, w: head_loss(s, h, n, m, t, w))
+        self.embed = self.wrap(lambda ids, m: rms(F.embedding(ids, m), None, s.eps))
+
+    def of_length(self, T, device):
+        """(loop 1, later loops, cos, sin) for rows of T tokens."""
+        if T not in self.lengths:
+            s, kernels = self.s, self.kernels[T] if isinstance(self.kernels, dict) else self.kernels
+            first = self.wrap(lambda h, w, cos, sin: first_loop(s, h, w, cos, sin, kernels))
+            later = self.wrap(lambda h, k, v, w, cos, sin: later_loop(s, h, k, v, w, cos, sin, kernels))
+            self.lengths[T] = (first, later, *rope_table(T, s, device))
+        return self.lengths[T]
 
     def states(self, work: dict, ids, depth: int):
         """Residuals h_1 .. h_depth after each loop, each [B, T, width]. ids int64 [B, T]."""
-        s, T = self.s, ids.shape[1]
-        if T not in self.tables:
-            self.tables[T] = rope_table(T, s, ids.device)
-        cos, sin = self.tables[T]
+        first, later, cos, sin = self.of_length(ids.shape[1], ids.device)
         e = self.embed(ids, work["embed"])
-        layers, cache, out = work["layers"], [], []
-        h = self.entry(e, None, work["input_gain"][0], work["state_gain"][0])
-        for w in layers:
-            h, k, v = self.first(h, w, cos, sin)
+        cache, out = [], []
+        h = self.entry(e, None, work["input_gain"][0], None)
+        for w in work["layers"]:
+            h, k, v = first(h, w, cos, sin)
             cache.append((k, v))
         out.append(h)
         for r in range(1, depth):
             h = self.entry(e, h, work["input_gain"][r], work["state_gain"][r - 1])
-            for w, (k, v) in zip(layers, cache):
-                h = self.later(h, k, v, w, cos, sin)
+            for w, (k, v) in zip(work["layers"], cache):
+                h = later(h, k, v, w, cos, sin)
             out.append(h)
         return out
 

@@ -1,8 +1,9 @@
 """Packs training rows of T + 1 tokens from the encoded corpus, one shuffled epoch after another.
 
 A row is filled without gaps by items, each a window of one file: plain text, or fill-in-the-middle as
-    <|file_sep|>{path}\\n<|fim_suffix|>{S}<|fim_prefix|>{P}{M}<|fim_end|>
-P and M are one text, so an item has a single cut, between M and S; where the caret stood before M needs no marking.
+    <|file_sep|>{path}\\n<|fim_suffix|>{S}<|fim_prefix|>{P}<|fim_middle|>{M}<|fim_end|>
+Cuts are between characters: what stands on each side of one is what the tokenizer gives for it alone. <|fim_middle|>
+costs a daemon one token a keystroke and tells the model where the caret is, and so how much is likely to be missing.
 Items of one project follow each other, files of one folder first, so that earlier items are cross-file context.
 
     python3 rows.py CORPUS OUT --tokenizer tokenizer.json --epochs 12
@@ -21,19 +22,43 @@ import bpe
 
 FIM_SHARE = 0.72
 NO_SUFFIX = 0.05            # of the FIM items
-LINE_END, BLOCK_END = 0.60, 0.75   # cumulative; the rest are cuts inside a line
+# What an item's hole ends with, cumulative: the end of a line, the end of a block; the rest end inside a line.
+LINE_END, BLOCK_END = 0.55, 0.70
+# Where the caret stands in a hole within one line, cumulative: at the text's start, behind one of . ( = , or a blank,
+# inside a word; the rest leave nothing to fill in, which a model has to recognise as well.
+LINE_START, BEHIND_SIGN, IN_WORD = 0.32, 0.68, 0.96
+BLOCK_LINES = 12            # most lines of a hole that ends a block
 SHORTEST, LONGEST = 150, 1800      # tokens of a window, log-uniform
 SUFFIX_LIMIT = 512
 SCRAP = 48                  # a smaller remainder of a row is not worth an item
 TASK_TOKENS = 1_000_000
+LONGEST_LINE = 400          # tokens or characters; longer lines are data
 CLOSING = set(")]}>\"'`,;:")
+PAIRS = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`"}
+
+
+def is_word(character):
+    return character.isalnum() or character == "_"
+
+
+def partner(text, start):
+    """Index of what closes the bracket or quote at `start`; None where it lies beyond the line."""
+    opening, closing, depth = text[start], PAIRS[text[start]], 0
+    for i in range(start + 1, len(text)):
+        if text[i] == closing:
+            if not depth:
+                return i
+            depth -= 1
+        elif text[i] == opening:
+            depth += 1
+    return None
 
 
 class RowMaker:
     """Fills rows from windows; `done` collects the finished ones."""
 
-    def __init__(self, encoder, tokens, length, rng):
-        self.encoder, self.tokens, self.length, self.rng = encoder, tokens, length, rng
+    def __init__(self, encoder, tokens, length, rng, longest=LONGEST):
+        self.encoder, self.tokens, self.length, self.rng, self.longest = encoder, tokens, length, rng, longest
         self.row, self.at, self.done = np.full(length, bpe.PAD, "<u2"), 0, []
         self.is_newline = np.zeros(encoder.size, bool)
         self.is_newline[encoder.newlines] = True
@@ -54,7 +79,7 @@ class RowMaker:
         lines = np.flatnonzero(self.is_newline[self.tokens[text:end]]) + 1 + text
         out, at = [], text
         while at < end:
-            want = at + int(SHORTEST * (LONGEST / SHORTEST) ** self.rng.random())
+            want = at + int(SHORTEST * (self.longest / SHORTEST) ** self.rng.random())
             if want >= end - SHORTEST // 2:
                 stop = end
             else:
@@ -69,7 +94,7 @@ class RowMaker:
         head, end = self.tokens[f["head"]:f["text"]][:64], int(f["end"])
         while a < b:
             room = self.length - self.at
-            overhead = len(head) + 4
+            overhead = len(head) + 5
             if room < overhead + SCRAP:
                 used = max(0, room - len(head) - 1)
                 self.write([bpe.FILE_SEP], head, self.tokens[a:a + used])
@@ -96,17 +121,18 @@ class RowMaker:
             tail = [bpe.END_OF_TEXT] if b == end else []
             self.write([bpe.FILE_SEP], head, w, tail)
             return
-        middle, suffix = cut
+        prefix, middle, suffix = cut
         if exact is not None:
-            over = len(head) + 4 + len(middle) + len(suffix) - exact
+            over = len(head) + 5 + len(prefix) + len(middle) + len(suffix) - exact
             if over > 0:
                 kept = max(0, len(suffix) - over)
                 over -= len(suffix) - kept
-                suffix, middle = suffix[:kept], middle[over:]
-        self.write([bpe.FILE_SEP], head, [bpe.FIM_SUFFIX], suffix, [bpe.FIM_PREFIX], middle, [bpe.FIM_END])
+                suffix, prefix = suffix[:kept], prefix[over:]
+        self.write([bpe.FILE_SEP], head, [bpe.FIM_SUFFIX], suffix, [bpe.FIM_PREFIX], prefix, [bpe.FIM_MIDDLE], middle,
+                   [bpe.FIM_END])
 
     def cut(self, w):
-        """(tokens of P + M, tokens of S) of a window, or None when it has no place to cut."""
+        """(tokens of P, of M, of S) of a window, or None when it has no place to cut."""
         n, rng = len(w), self.rng
         without = rng.random() < NO_SUFFIX
         aim = n if without else n - rng.randint(0, min(SUFFIX_LIMIT, int(0.6 * n)))
@@ -118,14 +144,28 @@ class RowMaker:
         if style >= BLOCK_END:
             inside = self.inside_line(w, newlines, aim)
             if inside:
-                return inside[0], inside[1][:SUFFIX_LIMIT]
+                return inside
         if not len(ends):
             return None
         i = min(int(np.searchsorted(ends, aim)), len(ends) - 1)
-        if LINE_END <= style < BLOCK_END:
+        block = LINE_END <= style < BLOCK_END
+        if block:
             i = self.block_end(w, ends, newlines, i)
-        j = int(ends[i])
-        return w[:j], w[j:j] if without else w[j:j + SUFFIX_LIMIT]
+        stop = int(ends[i])
+        suffix = w[stop:stop] if without else w[stop:stop + SUFFIX_LIMIT]
+        line = int(np.searchsorted(newlines, stop))
+        if block:
+            line = max(0, line - rng.randrange(BLOCK_LINES))
+        start = int(newlines[line - 1]) + 1 if line else 0
+        if block and start and rng.random() < 0.5:
+            # Behind the line that opens the block: the answer begins with the line break.
+            return w[:start - 1], w[start - 1:stop], suffix
+        text = self.encoder.decode(w[start:stop]).decode("utf-8", "replace")
+        if len(text) > LONGEST_LINE:
+            return None
+        first = text.split("\n", 1)[0]
+        at = len(first) - len(first.lstrip()) if block else self.caret(text, len(text))
+        return np.concatenate([w[:start], self.encoder.encode(text[:at])]), self.encoder.encode(text[at:]), suffix
 
     def indent(self, w, start):
         """Width of the blanks a line starts with; None for a line without text."""
@@ -149,30 +189,49 @@ class RowMaker:
         return i
 
     def inside_line(self, w, newlines, aim):
-        """Cuts inside a line near `aim`, both halves re-encoded, so that each is what the tokenizer gives."""
+        """A hole that ends inside a line near `aim`, before something that an editor may have typed already."""
         first = int(np.searchsorted(newlines, aim))
         for line in range(min(first, len(newlines)), max(-1, first - 6), -1):
             start = 0 if line == 0 else int(newlines[line - 1]) + 1
             stop = int(newlines[line]) if line < len(newlines) else len(w)
-            if stop - start < 2 or stop - start > 400:
+            if stop - start < 2 or stop - start > LONGEST_LINE:
                 continue
             text = self.encoder.decode(w[start:stop]).decode("utf-8", "replace")
-            at = self.caret(text)
-            if at is not None:
-                left, right = self.encoder.encode(text[:at]), self.encoder.encode(text[at:])
-                return np.concatenate([w[:start], left]), np.concatenate([right, w[stop:]])
+            hole = self.hole(text)
+            if hole:
+                left, middle, right = (self.encoder.encode(t) for t in (text[:hole[0]], text[hole[0]:hole[1]], text[hole[1]:]))
+                return np.concatenate([w[:start], left]), middle, np.concatenate([right, w[stop:]])[:SUFFIX_LIMIT]
         return None
 
-    def caret(self, text):
-        """A place in a line after its indentation: before a closing mark, inside a word, or anywhere."""
-        indent = len(text) - len(text.lstrip())
-        places = range(indent + 1, len(text))
-        kind = self.rng.random()
-        if kind < 0.5:
-            places = [i for i in places if text[i] in CLOSING] or places
-        elif kind < 0.8:
-            places = [i for i in places if text[i - 1].isalnum()] or places
-        return self.rng.choice(places) if len(places) else None
+    def hole(self, text):
+        """(start, end) of a hole inside a line: between a bracket or quote and its partner, or up to any character."""
+        indent, kind = len(text) - len(text.lstrip()), self.rng.random()
+        if kind < 0.6:
+            opened = [i for i in range(indent, len(text) - 1) if text[i] in PAIRS]
+            self.rng.shuffle(opened)
+            for i in opened:
+                end = partner(text, i)
+                if end is not None and end > i + 1:
+                    # Mostly right behind the opening sign, as an editor leaves the caret; else further in.
+                    return (i + 1 if kind < 0.4 else self.rng.randint(i + 1, end)), end
+        ends = [i for i in range(indent + 1, len(text)) if text[i] in CLOSING or kind > 0.8]
+        if not ends:
+            return None
+        end = self.rng.choice(ends)
+        return self.caret(text, end), end
+
+    def caret(self, text, end):
+        """Where the caret stands in a line whose hole ends at `end`."""
+        indent, kind = min(len(text) - len(text.lstrip()), end), self.rng.random()
+        if kind < LINE_START:
+            return indent
+        if kind < BEHIND_SIGN:
+            places = [i for i in range(indent + 1, end) if text[i - 1] in ".(=, "]
+        elif kind < IN_WORD:
+            places = [i for i in range(indent + 1, end) if is_word(text[i - 1]) and is_word(text[i])]
+        else:
+            return end
+        return self.rng.choice(places) if places else indent
 
     def finish(self):
         """Pads the last row if it is mostly full; returns all rows as one array."""
@@ -184,9 +243,9 @@ class RowMaker:
 CONTEXT = {}
 
 
-def start_worker(folder, tokenizer, length):
+def start_worker(folder, tokenizer, length, longest):
     os.nice(10)
-    CONTEXT.update(encoder=bpe.Encoder(tokenizer), length=length, files=np.load(os.path.join(folder, "files.npy")),
+    CONTEXT.update(encoder=bpe.Encoder(tokenizer), length=length, longest=longest, files=np.load(os.path.join(folder, "files.npy")),
                    tokens=np.memmap(os.path.join(folder, "tokens.u2"), "<u2", "r"))
 
 
@@ -194,7 +253,7 @@ def make_rows(task):
     """Rows of one task: (seed, indices of files, grouped by project)."""
     seed, indices = task
     rng, files = random.Random(seed), CONTEXT["files"]
-    maker = RowMaker(CONTEXT["encoder"], CONTEXT["tokens"], CONTEXT["length"], rng)
+    maker = RowMaker(CONTEXT["encoder"], CONTEXT["tokens"], CONTEXT["length"], rng, CONTEXT["longest"])
     at = 0
     while at < len(indices):
         project, pieces, folders = files[indices[at]]["project"], [], {}
@@ -239,11 +298,12 @@ def main():
     p.add_argument("--epochs", type=int, default=12), p.add_argument("--length", type=int, default=2049)
     p.add_argument("--workers", type=int, default=os.cpu_count()), p.add_argument("--seed", type=int, default=1)
     p.add_argument("--val-rows", type=int, default=512)
+    p.add_argument("--longest", type=int, default=LONGEST, help="tokens of the longest window")
     a = p.parse_args()
     os.makedirs(a.out, exist_ok=True)
     files = np.load(os.path.join(a.corpus, "files.npy"))
     shutil.copy(os.path.join(a.corpus, "bytes.npy"), a.out)
-    with multiprocessing.Pool(a.workers, start_worker, (a.corpus, a.tokenizer, a.length)) as pool:
+    with multiprocessing.Pool(a.workers, start_worker, (a.corpus, a.tokenizer, a.length, a.longest)) as pool:
         for epoch in range(-1, a.epochs):
             began, rng = time.time(), random.Random(a.seed * 1000 + epoch)
             wanted = files["held_out"] if epoch < 0 else ~files["held_out"]

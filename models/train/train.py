@@ -6,6 +6,7 @@ reads the clock and tells the others each step, so that all ranks take the same 
 goes to LOG. See README.md for the command of the shipped run.
 """
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -21,12 +22,12 @@ import torch.distributed as dist
 import attention
 import export
 import model
+import restore
+from batches import Rows, split_rows
+from judge import Judge
 from optimizer import Weights
 
 START = time.time()
-FIM_END, PAD, UNWEIGHTED = 4, 7, (1, 2, 6, 7)
-# Share of the steps at each depth once the curriculum has opened the loops.
-DEPTHS = {1: 0.25, 2: 0.35, 3: 0.22, 4: 0.10, 6: 0.08}
 
 
 def arguments(argv=None):
@@ -40,7 +41,7 @@ def arguments(argv=None):
     p.add_argument("--batch", type=int, default=16, help="rows per GPU and step")
     p.add_argument("--kernels", default="flash-expanded", choices=[*attention.CANDIDATES, "math"])
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--init", help="weights.pt to start from")
+    p.add_argument("--init", help="weights.pt or the folder of an exported model to start from")
     p.add_argument("--resume", help="state.pt to go on from exactly (weights and optimiser)")
     p.add_argument("--save-state", action="store_true", help="also write state.pt at the end (weights and optimiser)")
     p.add_argument("--muon-lr", type=float, default=0.02)
@@ -48,6 +49,14 @@ def arguments(argv=None):
     p.add_argument("--vector-lr", type=float, default=3e-3)
     p.add_argument("--decay", type=float, default=0.05, help="decoupled weight decay of the matrices, times the rate")
     p.add_argument("--warmup-steps", type=int, default=200)
+    p.add_argument("--depths", default="1:.12,2:.22,3:.36,4:.12,5:.09,6:.09",
+                   help="share of the steps at each depth once the curriculum has opened the loops")
+    p.add_argument("--layers", type=int, help="another number of layers, for controls")
+    p.add_argument("--long-rows", help="folder of longer rows, read instead of --rows after --long-from")
+    p.add_argument("--long-length", type=int, default=4096, help="their tokens; a step keeps its number of tokens")
+    p.add_argument("--long-from", type=float, default=2.0, help="share of the time after which rows are long")
+    p.add_argument("--middle-weight", type=float, default=3, help="weight of the text between <|fim_middle|> and <|fim_end|>")
+    p.add_argument("--end-weight", type=float, default=6, help="weight of <|fim_end|> in the loss")
     p.add_argument("--loops-from", type=float, default=0.3, help="share of the time after which depths are mixed")
     p.add_argument("--cool-from", type=float, default=0.65, help="share of the time after which the rate falls")
     p.add_argument("--qat-from", type=float, default=0.85, help="share of the time after which weights are rounded")
@@ -57,7 +66,9 @@ def arguments(argv=None):
     p.add_argument("--stop-tokens", type=float, default=150e6)
     p.add_argument("--stop-loss", type=float, default=2.5, help="abort when depth 1 is above this after --stop-tokens")
     p.add_argument("--tiny", action="store_true", help="a toy shape, for rehearsal on a CPU")
-    return p.parse_args(argv)
+    a = p.parse_args(argv)
+    a.depths = {int(d): float(w) for d, w in (part.split(":") for part in a.depths.split(","))}
+    return a
 
 
 def rate(a, progress, step):
@@ -70,84 +81,7 @@ def rate(a, progress, step):
 def pick_depth(a, progress, step):
     if progress < a.loops_from:
         return 1
-    return random.Random(a.seed * 1000003 + step).choices(list(DEPTHS), list(DEPTHS.values()))[0]
-
-
-class Rows:
-    """Batches of this rank, epoch after epoch, as rows.py finishes them."""
-
-    def __init__(self, folder, rank, world, batch, log):
-        self.folder, self.rank, self.world, self.batch, self.log = folder, rank, world, batch, log
-        self.epoch, self.at, self.rows = -1, 0, None
-
-    def next(self):
-        while self.rows is None or self.at + self.batch > len(self.rows):
-            self.open_next()
-        out = self.rows[self.at:self.at + self.batch]
-        self.at += self.batch
-        return torch.from_numpy(out.astype(np.int64))
-
-    def open_next(self):
-        """Waits for the next epoch; after 60 s without one, the last is read again rather than stopping the run."""
-        path = os.path.join(self.folder, f"epoch-{self.epoch + 1:03d}.npy")
-        since = time.time()
-        while not os.path.exists(path):
-            if self.rows is not None and time.time() - since > 60:
-                self.log(event="epoch repeated", epoch=self.epoch)
-                self.at = 0
-                return
-            if time.time() - since > 600:
-                sys.exit(f"no {path} after 600 s: is rows.py running?")
-            time.sleep(0.05)
-        everything = np.load(path, mmap_mode="r")
-        usable = len(everything) // self.world * self.world
-        self.rows, self.epoch, self.at = everything[:usable][self.rank::self.world], self.epoch + 1, 0
-        self.log(event="epoch", epoch=self.epoch, rows=len(everything), waited=round(time.time() - since, 1))
-
-
-def split_rows(rows, device):
-    """(inputs, targets, loss weights) on the device, from rows [B, T + 1]."""
-    rows = rows.to(device, non_blocking=True)
-    ids, targets = rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
-    weights = torch.ones_like(targets, dtype=torch.float32)
-    weights[targets == FIM_END] = 4.0
-    for t in UNWEIGHTED:
-        weights[targets == t] = 0.0
-    return ids, targets, weights
-
-
-def validate(net, weights, val, sizes, batch, quantised, rank, world, device, depths=6):
-    """Bits per byte of the held-out rows at exits 1..depths, by one deep pass; special tokens are not counted."""
-    weights.refresh(quantised)
-    sums = torch.zeros(depths + 1, dtype=torch.float64, device=device)
-    for at in range(rank * batch, len(val) - batch + 1, world * batch):
-        ids, targets, w = split_rows(torch.from_numpy(val[at:at + batch].astype(np.int64)), device)
-        spell = sizes[targets]
-        counted = (spell > 0).flatten()
-        sums[depths] += spell.sum()
-        # With gradients on, the compiled graphs of training are reused; the graph is dropped unused.
-        hs = net.states(weights.leaves, ids, depths)
-        for x in range(depths):
-            _, nll = net.head(hs[x].detach().requires_grad_(), weights.leaves["norm"], weights.leaves["embed"], targets, w)
-            sums[x] += nll[counted].double().sum()
-        del hs
-    if CONTROL is not None:
-        dist.all_reduce(sums)
-    return [round((s / sums[depths] / math.log(2)).item(), 4) for s in sums[:depths]]
-
-
-def copy_probe(net, weights, val, batch, device, depths=6):
-    """Does far attention work? Held-out text of a quarter row, repeated four times: at each exit, mean nats of the
-    first copy and of the last. A model that sees only its 64-key window cannot read the copies off."""
-    quarter = (val.shape[1] - 1) // 4
-    rows = np.concatenate([np.tile(val[:batch, :quarter], (1, 4)), val[:batch, :1]], 1)
-    ids, targets, w = split_rows(torch.from_numpy(rows.astype(np.int64)), device)
-    out = []
-    for h in net.states(weights.leaves, ids, depths):
-        _, nll = net.head(h.detach().requires_grad_(), weights.leaves["norm"], weights.leaves["embed"], targets, w)
-        nll = (nll * (w.flatten() == 1)).view_as(targets)
-        out.append([round(part.mean().item(), 3) for part in (nll[:, :quarter], nll[:, -quarter:-1])])
-    return out
+    return random.Random(a.seed * 1000003 + step).choices(list(a.depths), list(a.depths.values()))[0]
 
 
 class Clock:
@@ -210,15 +144,21 @@ def one_step(a, net, weights, batch, depth, world):
     return {x: (losses[x][1] * counted).sum() / counted.sum() for x in exits}
 
 
+def batches(a):
+    """[(rows of a step on one GPU, tokens of a row)] of every row length of the run."""
+    out = [(a.batch, a.length)]
+    return out + [(max(1, a.batch * a.length // a.long_length), a.long_length)] if a.long_rows else out
+
+
 def warm_up(a, net, weights, device):
     """Compiles every graph of the run on random tokens, while the rows may still be made; changes no weight."""
-    rows = torch.randint(8, net.s.vocab, (a.batch, a.length + 1), generator=torch.Generator().manual_seed(0))
-    for depth in (1, 2):
-        one_step(a, net, weights, split_rows(rows, device), depth, 1)
+    for batch, length in batches(a):
+        rows = torch.randint(8, net.s.vocab, (batch, length + 1), generator=torch.Generator().manual_seed(0))
+        for depth in sorted({1, min(2, max(a.depths)), max(a.depths)}):
+            one_step(a, net, weights, split_rows(rows, device), depth, 1)
     weights.refresh(True)
     weights.refresh(False)
     if device.type == "cuda":
-        one_step(a, net, weights, split_rows(rows, device), max(DEPTHS), 1)
         torch.cuda.synchronize()
 
 
@@ -228,15 +168,16 @@ def main():
     os.makedirs(a.out, exist_ok=True)
     log = make_log(os.path.join(a.out, "log.jsonl"), rank)
     shape = model.Shape(width=128, hidden=256, layers=2, heads=4, kv_heads=2, head_dim=32, window=64) if a.tiny else model.Shape()
+    shape = dataclasses.replace(shape, layers=a.layers or shape.layers, loops=max(a.depths))
     cuda = device.type == "cuda"
     masters = model.initial_weights(shape, a.seed)
     if a.init:
-        masters.update({n: t for n, t in torch.load(a.init, map_location="cpu").items() if n in masters})
+        masters.update(restore.masters(a.init, shape) if os.path.isdir(a.init) else torch.load(a.init, map_location="cpu"))
     weights = Weights(shape, masters, device, torch.bfloat16 if cuda else torch.float32)
     if a.resume:
         weights.load_state(torch.load(a.resume, map_location="cpu"))
     weights.refresh(False)
-    kernels = attention.select(a.kernels, a.length, device) if cuda else attention.Math
+    kernels = {length: attention.select(a.kernels, length, device) for _, length in batches(a)} if cuda else attention.Math
     net = model.Model(shape, kernels, compiled=cuda)
     log(event="start", world=world, command=sys.argv, torch=torch.__version__, kernels=a.kernels,
         device=torch.cuda.get_device_name() if cuda else "cpu",
@@ -245,19 +186,24 @@ def main():
     log(event="warm", memory_gb=round(torch.cuda.max_memory_allocated() / 2**30, 1) if cuda else 0)
     source = Rows(a.rows, rank, world, a.batch, log)
     first = source.next()
-    val = np.load(os.path.join(a.rows, "val.npy"))[:a.val_rows]
     sizes = torch.from_numpy(np.load(os.path.join(a.rows, "bytes.npy")).astype(np.int64)).to(device)
     if CONTROL is not None:
         dist.barrier()
-    step, tokens = run(a, net, weights, source, val, sizes, rank, world, device, log, first)
-    finish(a, shape, net, weights, val, sizes, rank, world, device, log, step, tokens)
+    judge = Judge(net, weights, sizes, a.batch, shape.loops, rank, world, device)
+    step, tokens = run(a, net, weights, source, judge, rank, world, device, log, first)
+    finish(a, shape, weights, judge, rank, log, step, tokens)
     if CONTROL is not None:
         dist.barrier()
         dist.destroy_process_group()
 
 
-def run(a, net, weights, source, val, sizes, rank, world, device, log, rows):
+def held_out(a, folder):
+    return np.load(os.path.join(folder, "val.npy"))[:a.val_rows]
+
+
+def run(a, net, weights, source, judge, rank, world, device, log, rows):
     """The training loop; returns (steps, tokens seen by all ranks)."""
+    val, long = held_out(a, a.rows), False
     clock, step, tokens, abort, judged = Clock(a, rank), 0, 0, False, bool(a.init or a.resume)
     pending, meter, events = [], [], []
     since_log, since_val, tokens_then = time.time(), time.time(), 0
@@ -269,10 +215,12 @@ def run(a, net, weights, source, val, sizes, rank, world, device, log, rows):
             return step, tokens
         depth, quantised, factor = pick_depth(a, progress, step), progress >= a.qat_from, rate(a, progress, step)
         weights.refresh(quantised)
-        means = one_step(a, net, weights, split_rows(rows, device), depth, world)
+        means = one_step(a, net, weights, split_rows(rows, device, a.middle_weight, a.end_weight), depth, world)
         weights.step(factor, a.muon_lr, a.decay, a.vector_lr, a.embed_lr)
         pending += [(x, depth, v) for x, v in means.items()]
         tokens += rows[:, 1:].numel() * world
+        if a.long_rows and not long and progress >= a.long_from:
+            long, source = True, Rows(a.long_rows, rank, world, batches(a)[1][0], log)
         rows = source.next()
         # The CPU may run at most two steps ahead, or its clock would be ahead of the work.
         if device.type == "cuda":
@@ -301,8 +249,7 @@ def run(a, net, weights, source, val, sizes, rank, world, device, log, rows):
                 dist.broadcast(due, 0, group=CONTROL)
             if due.item():
                 log(event="validation", step=step, tokens=tokens, progress=round(progress, 4),
-                    bits_per_byte=validate(net, weights, val, sizes, a.batch, quantised, rank, world, device),
-                    copied=copy_probe(net, weights, val, a.batch, device))
+                    bits_per_byte=judge.bits_per_byte(val, quantised), copied=judge.copies(val))
                 save(weights, os.path.join(a.out, "weights.pt"), rank)
                 since_val = time.time()
 
@@ -318,16 +265,20 @@ def save(weights, path, rank):
         threading.Thread(target=write).start()
 
 
-def finish(a, shape, net, weights, val, sizes, rank, world, device, log, step, tokens):
+def finish(a, shape, weights, judge, rank, log, step, tokens):
     """Exports first, then measures: the model must exist even if something later fails."""
     if rank == 0:
         named = weights.named()
         total = export.write_model(os.path.join(a.out, "model"), shape, named, a.tokenizer)
         log(event="exported", bytes=total)
         torch.save(named, os.path.join(a.out, "weights.pt"))
-    rounded = validate(net, weights, val, sizes, a.batch, True, rank, world, device)
-    plain = validate(net, weights, val, sizes, a.batch, False, rank, world, device)
-    log(event="final", steps=step, tokens=tokens, copied=copy_probe(net, weights, val, a.batch, device), bits_per_byte_int4=rounded, bits_per_byte_bf16=plain)
+    val, long = held_out(a, a.rows), {}
+    if a.long_rows:
+        # What text beyond the length that most of the training saw costs.
+        rows, batch = held_out(a, a.long_rows)[:a.val_rows // 2], batches(a)[1][0]
+        long = {"bits_per_byte_beyond": judge.bits_per_byte(rows, True, batch, a.length)}
+    log(event="final", steps=step, tokens=tokens, bits_per_byte_int4=judge.bits_per_byte(val, True), **long,
+        bits_per_byte_bf16=judge.bits_per_byte(val, False), copied=judge.copies(val))
     if rank == 0 and a.save_state:
         torch.save(weights.state(), os.path.join(a.out, "state.pt"))
     log(event="done")

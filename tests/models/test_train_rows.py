@@ -95,10 +95,10 @@ class RowsTest(unittest.TestCase):
         joined = 0
         for row in self.make(3):
             items = self.texts(row)
-            for (a, head), (b, suffix), (c, middle), (d, _) in zip(items, items[1:], items[2:], items[3:]):
-                if (a, b, c, d) == (bpe.FILE_SEP, bpe.FIM_SUFFIX, bpe.FIM_PREFIX, bpe.FIM_END):
+            for (a, head), (b, suffix), (c, prefix), (d, middle), (e, _) in zip(*(items[i:] for i in range(5))):
+                if (a, b, c, d, e) == (bpe.FILE_SEP, bpe.FIM_SUFFIX, bpe.FIM_PREFIX, bpe.FIM_MIDDLE, bpe.FIM_END):
                     self.assertTrue(self.encoder.decode(head).startswith(b"src/m"))
-                    self.assertIn(self.encoder.decode(middle) + self.encoder.decode(suffix), SOURCE.encode())
+                    self.assertIn(self.encoder.decode(prefix + middle + suffix), SOURCE.encode())
                     self.assertLessEqual(len(suffix), rows.SUFFIX_LIMIT)
                     joined += 1
         self.assertGreater(joined, 20)
