@@ -22,6 +22,7 @@ struct EngineOptions {
   int threads = 0;              // 0: one per core
   bool reference = false;       // run the specification (plain loops) instead of the fast kernels
   bool need_tokenizer = true;   // false: token ids in, logits out
+  std::size_t device_memory = 0;  // bytes of a GPU's memory to use at most; 0: what is free
 };
 
 struct EngineInfo {
@@ -41,7 +42,7 @@ struct EngineInfo {
 };
 
 // Which special tokens frame a fill-in-the-middle prompt, read from the tokenizer.
-enum class FimLayout { none, prefix_suffix_middle, suffix_prefix_joined };
+enum class FimLayout { none, prefix_suffix_middle, suffix_prefix_middle, suffix_prefix_joined };
 
 struct FimSegment {
   std::string_view path;
@@ -68,6 +69,7 @@ struct GenerateParams {
   // Called after each token with the whole text so far (without `forced`); true ends generation ("stop_rule").
   std::function<bool(std::string_view)> stop_rule;
   std::optional<std::chrono::steady_clock::time_point> deadline;
+  bool background = false;  // nobody waits for it: whoever serves several callers serves the others first
 };
 
 enum class FinishReason { end_token, max_tokens, stop_rule, deadline, cancelled, context_full };
@@ -80,6 +82,7 @@ struct Timings {
   std::size_t reused_tokens = 0;    // of the prompt, found in the cache
   std::size_t computed_tokens = 0;  // of the prompt, run through the model
   std::size_t generated_tokens = 0;
+  std::size_t prefetched_tokens = 0;  // computed for this session since the answer before, by whoever keeps it ready
 };
 
 struct GenerateResult {

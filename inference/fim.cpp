@@ -63,20 +63,22 @@ Engine::Encoded Engine::encode_fim(const FimPrompt& prompt) const {
     add(segment.text);
   }
   open_file(prompt.path);
-  if (fim_layout_ == FimLayout::suffix_prefix_joined) {
+  const auto suffix = [&] {
     encoded.tokens.push_back(require("<|fim_suffix|>"));
     add(prompt.suffix);
-    encoded.tokens.push_back(require("<|fim_prefix|>"));
+  };
+  // The suffix first, where the model knows it so: then what is typed costs only its own tokens.
+  if (fim_layout_ != FimLayout::prefix_suffix_middle) suffix();
+  encoded.tokens.push_back(require("<|fim_prefix|>"));
+  if (fim_layout_ == FimLayout::suffix_prefix_joined) {
     const std::size_t settled = settled_length(prompt.prefix);
     add(prompt.prefix.substr(0, settled));
     encoded.forced = prompt.prefix.substr(settled);
-  } else {
-    encoded.tokens.push_back(require("<|fim_prefix|>"));
-    add(prompt.prefix);
-    encoded.tokens.push_back(require("<|fim_suffix|>"));
-    add(prompt.suffix);
-    encoded.tokens.push_back(require("<|fim_middle|>"));
+    return encoded;
   }
+  add(prompt.prefix);
+  if (fim_layout_ == FimLayout::prefix_suffix_middle) suffix();
+  encoded.tokens.push_back(require("<|fim_middle|>"));
   return encoded;
 }
 

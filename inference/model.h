@@ -38,6 +38,7 @@ struct ModelConfig {
   int max_depth = 1;            // loops the model was trained for
   int window = 0;               // keys of the windowed attention of loops >= 2, the query's own included
   std::vector<TokenId> eos_ids;
+  bool fim_joined = false;      // loopd's first models: prefix and middle are one text, with no token between them
 
   // compressed-tensors: int4 or int8 linear layers in groups along the input; 0 bits: not quantised.
   int linear_bits = 0;

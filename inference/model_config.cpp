@@ -83,6 +83,15 @@ void read_eos(const Config& config, ModelConfig& model) {
   }
 }
 
+// How loopd models lay out a hole: suffix and prefix, then the middle, marked or not.
+void read_fim_layout(const Config& config, ModelConfig& model) {
+  if (model.family != Family::loopd) return;
+  model.fim_joined = !config.has("fim_layout");
+  if (!model.fim_joined && config.at("fim_layout") != "suffix_prefix_middle") {
+    config.fail("fim_layout " + config.at("fim_layout").dump() + " is not supported; expected \"suffix_prefix_middle\"");
+  }
+}
+
 // compressed-tensors "pack-quantized" with symmetric groups, as our export and llm-compressor write it.
 void read_quantization(const Config& config, ModelConfig& model) {
   if (!config.has("quantization_config")) return;
@@ -150,6 +159,7 @@ ModelConfig load_config(const std::string& file) {
   model.attention_bias = config.flag("attention_bias", model.model_type == "qwen2");
   model.qk_norm = config.flag("qk_norm", false);
   read_eos(config, model);
+  read_fim_layout(config, model);
   read_quantization(config, model);
   check(config, model);
   return model;
