@@ -2,10 +2,13 @@
 #include "inference/engine.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <stdexcept>
 #include <thread>
 
 #include "inference/cpu_device.h"
+#include "inference/cuda_device.h"
+#include "inference/fallback_device.h"
 
 namespace inference {
 namespace {
@@ -14,6 +17,17 @@ namespace {
 // that the model writes after a middle it has finished.
 constexpr std::string_view kStops[] = {"<|endoftext|>", "<|fim_end|>",    "<|fim_pad|>",   "<|im_end|>",     "<|file_sep|>",
                                        "<|repo_name|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"};
+
+// Environment variables rather than settings: who needs these knows the machine, not the project.
+CudaOptions cuda_options(const EngineOptions& options) {
+  CudaOptions cuda;
+  cuda.memory = options.device_memory;
+  if (const char* megabytes = std::getenv("LOOPD_CUDA_MEMORY_MB"); megabytes && *megabytes) {
+    cuda.memory = static_cast<std::size_t>(std::strtoull(megabytes, nullptr, 10)) << 20;
+  }
+  if (const char* keys = std::getenv("LOOPD_CUDA_KV"); keys && std::string_view(keys) == "fp8") cuda.keys = cuda::Type::fp8;
+  return cuda;
+}
 
 std::size_t bytes_per_loop(const Model& model) {
   std::size_t bytes = 0;
@@ -32,18 +46,28 @@ std::size_t parameters(const Model& model) {
   return count;
 }
 
-// Decides on the device and says why. The CPU is what this build has.
-std::string choose_device(const std::string& wanted, std::string& reason) {
-  if (wanted == "cpu") {
-    reason = "asked for";
-  } else if (wanted == "auto") {
-    reason = "this build has no CUDA plug-in";
-  } else if (wanted == "cuda") {
-    throw std::runtime_error("device cuda: this build has no CUDA plug-in; use --device cpu or --device auto");
-  } else {
-    throw std::runtime_error("device \"" + wanted + "\" is unknown; expected auto, cpu or cuda");
+// Opens the device that was asked for, or the best there is, and says in `info` which and why.
+std::unique_ptr<Device> open_device(const EngineOptions& options, const Model& model, EngineInfo& info) {
+  const auto open_cpu = [&model, reference = options.reference, threads = info.threads]() -> std::unique_ptr<Device> {
+    return std::make_unique<CpuDevice>(model, reference ? reference_ops() : fast_ops(), threads);
+  };
+  info.device = "cpu";
+  info.device_reason = "asked for";
+  info.kernels = options.reference ? "reference" : fast_ops_target();
+  if (options.device == "cpu" || options.reference) return open_cpu();
+  try {
+    const CudaPlugin plugin = open_cuda_plugin();
+    auto cuda = std::make_unique<CudaDevice>(plugin, model, cuda_options(options));
+    info.device = "cuda";
+    info.device_reason = std::string(plugin.device.name) + "; " + cuda->memory_summary();
+    info.kernels = "sm_" + std::to_string(plugin.device.major) + std::to_string(plugin.device.minor);
+    info.kv_bytes_per_token /= 2;
+    return std::make_unique<FallbackDevice>(std::move(cuda), open_cpu);
+  } catch (const std::exception& error) {
+    if (options.device == "cuda") throw std::runtime_error(std::string("device cuda: ") + error.what() + "; use --device cpu or --device auto");
+    info.device_reason = error.what();
   }
-  return "cpu";
+  return open_cpu();
 }
 
 }  // namespace
@@ -63,7 +87,9 @@ std::string_view name(FinishReason reason) {
 std::shared_ptr<const Engine> Engine::load(const EngineOptions& options) {
   std::shared_ptr<Engine> engine(new Engine);
   EngineInfo& info = engine->info_;
-  info.device = choose_device(options.device, info.device_reason);
+  if (options.device != "auto" && options.device != "cpu" && options.device != "cuda") {
+    throw std::runtime_error("device \"" + options.device + "\" is unknown; expected auto, cpu or cuda");
+  }
   engine->model_ = load_model(options.model_dir, options.need_tokenizer);
   const Model& model = *engine->model_;
   const ModelConfig& config = model.config;
@@ -71,11 +97,9 @@ std::shared_ptr<const Engine> Engine::load(const EngineOptions& options) {
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   if (options.threads < 0) throw std::runtime_error("threads must not be negative");
   const int threads = options.threads == 0 ? cores : std::min(options.threads, 256);
-  engine->device_ = std::make_unique<CpuDevice>(model, options.reference ? reference_ops() : fast_ops(), threads);
 
   info.model_dir = options.model_dir;
   info.model_type = config.model_type;
-  info.kernels = options.reference ? "reference" : fast_ops_target();
   info.max_depth = config.max_depth;
   info.threads = threads;
   info.parameters = parameters(model);
@@ -84,6 +108,7 @@ std::shared_ptr<const Engine> Engine::load(const EngineOptions& options) {
   info.kv_bytes_per_token = static_cast<std::size_t>(config.layers) * 2 * static_cast<std::size_t>(config.kv_width()) * sizeof(float);
   info.context = static_cast<std::size_t>(config.max_positions);
   info.vocabulary = static_cast<std::size_t>(config.vocab_size);
+  engine->device_ = open_device(options, model, info);
 
   engine->stop_tokens_ = config.eos_ids;
   if (model.tokenizer) {
@@ -92,7 +117,9 @@ std::shared_ptr<const Engine> Engine::load(const EngineOptions& options) {
       if (const auto id = tokenizer.find_special(literal)) engine->stop_tokens_.push_back(*id);
     }
     if (tokenizer.find_special("<|fim_prefix|>") && tokenizer.find_special("<|fim_suffix|>")) {
-      engine->fim_layout_ = config.family == Family::loopd ? FimLayout::suffix_prefix_joined : FimLayout::prefix_suffix_middle;
+      engine->fim_layout_ = config.family != Family::loopd ? FimLayout::prefix_suffix_middle
+                            : config.fim_joined            ? FimLayout::suffix_prefix_joined
+                                                           : FimLayout::suffix_prefix_middle;
     }
   }
   return engine;

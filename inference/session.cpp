@@ -82,15 +82,22 @@ GenerateResult Session::generate(std::span<const TokenId> tokens, const Generate
   const auto decode_start = Clock::now();
   result.finish = FinishReason::max_tokens;
   while (result.tokens.size() < static_cast<std::size_t>(std::max(0, params.max_tokens))) {
-    const std::vector<float> logits = state_->lane->logits(params.depth, lane.tokens().size() - 1, 1);
-    std::vector<float> masked = logits;
-    constraint.mask(masked);
-    // Ids that the tokenizer does not define pad the vocabulary; they stand for no bytes.
-    std::fill(masked.begin() + static_cast<std::ptrdiff_t>(std::min(masked.size(), engine.tokenizer().size())), masked.end(), kForbidden);
-    if (result.tokens.empty()) {
-      for (const TokenId banned : params.banned_first) masked[static_cast<std::size_t>(banned)] = kForbidden;
-    }
-    const Sampled next = sampler.pick(logits, masked);
+    const auto pick = [&] {
+      const std::vector<float> logits = lane.logits(params.depth, lane.tokens().size() - 1, 1);
+      std::vector<float> masked = logits;
+      constraint.mask(masked);
+      // Ids that the tokenizer does not define pad the vocabulary; they stand for no bytes.
+      std::fill(masked.begin() + static_cast<std::ptrdiff_t>(std::min(masked.size(), engine.tokenizer().size())), masked.end(), kForbidden);
+      if (result.tokens.empty()) {
+        for (const TokenId banned : params.banned_first) masked[static_cast<std::size_t>(banned)] = kForbidden;
+      }
+      return sampler.pick(logits, masked);
+    };
+    // A device that can pick the likeliest token does; it need not hand over what nothing else looks at.
+    std::optional<Sampled> picked;
+    const bool unbound = !constraint.active() && (params.banned_first.empty() || !result.tokens.empty());
+    if (params.temperature <= 0 && unbound) picked = lane.greedy(params.depth, {engine.tokenizer().size(), {}, {}, 0});
+    const Sampled next = picked ? *picked : pick();
     const auto stops = engine.stop_tokens();
     if (std::find(stops.begin(), stops.end(), next.token) != stops.end()) {
       result.finish = FinishReason::end_token;
