@@ -169,7 +169,7 @@ struct Api {
   std::size_t (*attention_workspace)(const HeadShape& shape, int rows, int splits);
 
   // ---- Decode: rows <= kMaxDecodeRows. Activations are f32 row-major. A row's result does not depend, bit for bit, on
-  // the other rows nor on how many there are (except linear() beyond 8 rows with cols > 3072, see there).
+  // the other rows nor on how many there are (except linear() beyond 8 rows and with many columns, see there).
 
   // The residual stream at the entry of each row's loop. state is the buffer that the loop before left: for loop 1 it is
   // not read. out and state may be the same. loopd family (input_gain not null): out = rms(embedding[token]) *
@@ -180,8 +180,8 @@ struct Api {
                 const float* state_gain, int depth, const Rows& rows, int count, int width, float eps);
 
   // y = norm(x) * matrix^T, norm(x) = x / sqrt(mean(x^2) + eps) * gain where gain is given, x itself where it is null;
-  // then the epilogue. Operands are exact: x enters as a sum of two bf16, weights as stored, sums are f32. With more
-  // than 8 rows and cols > 3072, x enters as one bf16. `loop` (Rows::loop) is read by Epilogue::add only, may be null.
+  // then the epilogue. x enters as a sum of two bf16 (16 bits of it), weights as stored, sums are f32. With more than 8
+  // rows, x enters as one bf16 where two do not fit shared memory (on an H100: cols > 2560). `loop` (Rows::loop) is read by Epilogue::add only, may be null.
   void (*linear)(Stream stream, float* out, const float* x, const float* gain, const Matrix& matrix, int rows, float eps,
                  Epilogue epilogue, const int* loop, const Workspace& workspace);
 

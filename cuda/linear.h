@@ -1,0 +1,42 @@
+// Between linear.cu, which plans a decode product, and the kernels made per kind of weights (linear_*.cu).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/plugin.h"
+
+namespace cuda {
+
+struct LinearArguments {
+  float* out;
+  const float* x;     // [rows][cols]
+  const float* gain;  // [cols], or null: x is not normed
+  const unsigned char* data;
+  const void* scales;
+  const uint32_t* zeros;
+  const int* loop;
+  float* partial;      // splits > 1: [splits][rows][row_tiles * 16]
+  unsigned* counters;  // splits > 1: [ranges], zero at rest
+  int rows, cols, outputs;
+  int row_tiles, k_tiles;
+  int splits, ranges;      // blocks = splits * ranges
+  int groups, group_shift;  // of a row; a tile's group is k_tile >> group_shift
+  bool group32;             // two groups a tile
+  bool exact;               // x as hi + lo
+  int columns_bytes;        // of x in shared memory
+  int prefetch_tiles;       // row tiles a block asks into L2 before the kernel before it ends
+  float eps;
+  Epilogue epilogue;
+};
+
+using LinearKernel = void (*)(LinearArguments);
+
+// The kernel for `many` row tiles a block or few, and 8-column tiles 1, 2 or up to 4.
+LinearKernel linear_int4(bool many, int column_tiles);
+LinearKernel linear_int4_zeros(bool many, int column_tiles);
+LinearKernel linear_int8(bool many, int column_tiles);
+LinearKernel linear_bf16(bool many, int column_tiles);
+LinearKernel linear_pair(bool many, int column_tiles);
+
+}  // namespace cuda

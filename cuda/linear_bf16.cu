@@ -1,0 +1,8 @@
+// The decode product's kernels for bf16 weights.
+#include "cuda/linear.cuh"
+
+namespace cuda {
+
+LinearKernel linear_bf16(bool many, int column_tiles) { return pick_linear<Packed::bf16>(many, column_tiles); }
+
+}  // namespace cuda

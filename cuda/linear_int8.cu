@@ -1,0 +1,8 @@
+// The decode product's kernels for int8 weights.
+#include "cuda/linear.cuh"
+
+namespace cuda {
+
+LinearKernel linear_int8(bool many, int column_tiles) { return pick_linear<Packed::int8>(many, column_tiles); }
+
+}  // namespace cuda

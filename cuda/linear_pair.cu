@@ -1,0 +1,8 @@
+// The decode product's kernels for weights kept as two bf16.
+#include "cuda/linear.cuh"
+
+namespace cuda {
+
+LinearKernel linear_pair(bool many, int column_tiles) { return pick_linear<Packed::pair>(many, column_tiles); }
+
+}  // namespace cuda

@@ -1,0 +1,205 @@
+// Times a whole synthetic decode step in a CUDA graph, and its operations, against the bandwidth of a copy.
+#include <algorithm>
+
+#include "tests/gpu/ops/harness.h"
+
+namespace gpu {
+namespace {
+
+struct Shape {
+  const char* name;
+  int width, ffn, layers, heads, kv_heads, head_dim, vocab;
+  cuda::Type type;
+  int group;
+  cuda::Type head_type;
+  int head_group;  // 0: per row
+  bool loopd;
+};
+
+const Shape kShapes[] = {
+    {"40b", 5120, 27648, 80, 40, 8, 128, 76800, cuda::Type::int4, 128, cuda::Type::int4, 128, false},
+    {"7b", 5120, 27648, 14, 40, 8, 128, 76800, cuda::Type::int4, 128, cuda::Type::int4, 128, false},
+    {"default", 768, 2048, 10, 12, 4, 64, 16384, cuda::Type::int4, 64, cuda::Type::int8, 0, true},
+};
+
+constexpr float kEps = 1e-5f;
+constexpr int kSplits = 16;
+
+struct Layer {
+  DeviceMatrix qkv, o, gate_up, down;
+  Buffer<std::uint8_t> keys, values;
+};
+
+DeviceMatrix random_matrix(cuda::Type type, int rows, int cols, int group, std::uint64_t seed) {
+  DeviceMatrix m;
+  m.matrix = api->layout(type, rows, cols, group ? group : cols, false);
+  m.memory = Buffer<std::uint8_t>(m.matrix.bytes);
+  m.matrix.data = m.memory.data;
+  api->random_matrix(stream, m.matrix, seed);
+  return m;
+}
+
+struct Model {
+  const Shape& shape;
+  cuda::HeadShape heads;
+  DeviceMatrix embedding;
+  std::vector<Layer> layers;
+  Buffer<float> gain, hidden, qkv, mixed, inner, logits, rotation, gate_weight, gate_bias, input_gain;
+  Buffer<int> token, position, loop, depth, table, pages, step;
+  Buffer<cuda::Choice> choices, history;
+  Workspace workspace;
+  cuda::Rows rows;
+  int qkv_width, q_width;
+  std::size_t layer_bytes = 0;
+
+  static std::size_t needed(const Shape& s) {
+    const cuda::HeadShape heads{s.heads, s.kv_heads, s.head_dim};
+    std::size_t bytes = api->attention_workspace(heads, 16, kSplits);
+    for (const auto& [rows, cols] : {std::pair{s.width, s.ffn}, std::pair{2 * s.ffn, s.width}, std::pair{s.vocab, s.width}}) {
+      bytes = std::max(bytes, api->linear_workspace(api->layout(s.type, rows, cols, s.group, false), 16));
+    }
+    return bytes;
+  }
+
+  Model(const Shape& s, int batch, int context)
+      : shape(s), heads{s.heads, s.kv_heads, s.head_dim}, workspace(needed(s)), qkv_width((s.heads + 2 * s.kv_heads) * s.head_dim), q_width(s.heads * s.head_dim) {
+    const auto n = [](int a, int b = 1) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); };
+    embedding = random_matrix(s.head_type, s.vocab, s.width, s.head_group, 1);
+    const int pages_a_table = (context + 1024) / cuda::kPage + 1;  // steps move on at every replay
+    const int tables = 2 * batch;
+    const std::size_t page_bytes = n(s.kv_heads * cuda::kPage, s.head_dim) * 2;
+    for (int i = 0; i < s.layers; ++i) {
+      const auto seed = static_cast<std::uint64_t>(10 * i + 10);
+      Layer layer{random_matrix(s.type, qkv_width, s.width, s.group, seed), random_matrix(s.type, s.width, q_width, s.group, seed + 1),
+                  random_matrix(s.type, 2 * s.ffn, s.width, s.group, seed + 2), random_matrix(s.type, s.width, s.ffn, s.group, seed + 3), {}, {}};
+      layer.keys = Buffer<std::uint8_t>(page_bytes * n(pages_a_table, tables));
+      layer.values = Buffer<std::uint8_t>(layer.keys.size);
+      api->fill(stream, layer.keys.data, 0x3c, layer.keys.size);
+      api->fill(stream, layer.values.data, 0x3c, layer.values.size);
+      layer_bytes += layer.qkv.matrix.bytes + layer.o.matrix.bytes + layer.gate_up.matrix.bytes + layer.down.matrix.bytes;
+      layers.push_back(std::move(layer));
+    }
+    const int longest = context + 1024;
+    gain = Buffer<float>(std::vector<float>(n(s.width), 1));
+    input_gain = Buffer<float>(std::vector<float>(n(s.width, 6), 1));
+    hidden = Buffer<float>(n(batch, s.width));
+    qkv = Buffer<float>(n(batch, qkv_width));
+    mixed = Buffer<float>(n(batch, q_width));
+    inner = Buffer<float>(n(batch, s.ffn));
+    logits = Buffer<float>(n(batch, s.vocab));
+    rotation = Buffer<float>(n(longest, s.head_dim));
+    api->rope_table(stream, rotation.data, longest, s.head_dim, 1e5);
+    gate_weight = Buffer<float>(random_floats(n(q_width), 0.1f, 5));
+    gate_bias = Buffer<float>(std::vector<float>(n(s.heads), 2));
+    const auto all = [&](int value) { return Buffer<int>(std::vector<int>(n(batch), value)); };
+    token = all(3), position = all(context), loop = all(1), depth = all(1), step = Buffer<int>(std::vector<int>{0});
+    std::vector<int> table_of, page_list;
+    for (int b = 0; b < batch; ++b) table_of.push_back(2 * b);
+    for (int p = 0; p < pages_a_table * tables; ++p) page_list.push_back(p);
+    table = Buffer<int>(table_of);
+    pages = Buffer<int>(page_list);
+    choices = Buffer<cuda::Choice>(n(batch));
+    history = Buffer<cuda::Choice>(n(batch, 1024));
+    rows.token = token.data, rows.position = position.data, rows.loop = loop.data, rows.depth = depth.data, rows.table = table.data, rows.pages = pages.data;
+    rows.table_stride = pages_a_table;
+    sync("making the model");
+  }
+
+  void run_loop(int batch, int r) {
+    const Shape& s = shape;
+    api->set_loop(stream, rows, batch, r);
+    api->enter(stream, hidden.data, hidden.data, embedding.matrix, s.loopd ? input_gain.data : nullptr, nullptr, 6, rows, batch, s.width, kEps);
+    for (const Layer& layer : layers) {
+      const cuda::KvCache cache{cuda::Type::bf16, layer.keys.data, layer.values.data};
+      api->linear(stream, qkv.data, hidden.data, gain.data, layer.qkv.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view);
+      api->rope_write(stream, qkv.data, cache, nullptr, s.loopd ? gain.data : nullptr, s.loopd ? gain.data : nullptr, rotation.data, rows, batch, heads, kEps);
+      api->attention(stream, mixed.data, qkv.data, cache, gate_weight.data, gate_bias.data, rows, batch, heads, 64, kSplits, workspace.view);
+      api->linear(stream, hidden.data, mixed.data, nullptr, layer.o.matrix, batch, kEps, cuda::Epilogue::add, rows.loop, workspace.view);
+      api->linear(stream, inner.data, hidden.data, gain.data, layer.gate_up.matrix, batch, kEps, cuda::Epilogue::swiglu, nullptr, workspace.view);
+      api->linear(stream, hidden.data, inner.data, nullptr, layer.down.matrix, batch, kEps, cuda::Epilogue::add, rows.loop, workspace.view);
+    }
+  }
+  void choose(int batch) {
+    api->linear(stream, logits.data, hidden.data, gain.data, embedding.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view);
+    api->argmax(stream, choices.data, logits.data, batch, shape.vocab, nullptr, nullptr, -1, 0);
+    api->feed_back(stream, rows, choices.data, batch, history.data, 1024, step.data);
+  }
+};
+
+// Milliseconds of one replay of what `record` enqueues, the median of several runs of `times` replays.
+template <typename Record>
+double time_graph(int times, const Record& record) {
+  if (!api->graph_begin(stream)) die("graph_begin");
+  record();
+  const cuda::Graph graph = api->graph_end(stream);
+  if (!graph) die("graph_end");
+  std::vector<double> runs;
+  for (int run = 0; run < 6; ++run) {
+    api->mark(stream, 0);
+    for (int i = 0; i < times; ++i) api->graph_launch(graph, stream);
+    api->mark(stream, 1);
+    const double ms = api->elapsed_ms(stream);
+    if (ms <= 0) die("running a graph");
+    if (run > 0) runs.push_back(ms / times);  // the first warms up
+  }
+  api->graph_destroy(graph);
+  std::sort(runs.begin(), runs.end());
+  return runs[runs.size() / 2];
+}
+
+}  // namespace
+
+void bench(const std::string& name) {
+  const Shape* shape = nullptr;
+  for (const Shape& s : kShapes) {
+    if (name == s.name) shape = &s;
+  }
+  if (!shape) return void(std::printf("no shape %s; there are 40b, 7b, default\n", name.c_str()));
+  const double copy = api->measure_copy_bandwidth();
+  std::printf("\n%s: a copy moves %.0f GB/s\n", shape->name, copy / 1e9);
+  std::printf("%-10s %5s %5s %7s %9s %8s %7s\n", "step", "batch", "depth", "context", "ms", "GB/s", "% copy");
+  const bool small = shape->layers * shape->width < 20000;
+  for (const auto& [batch, context] : {std::pair{1, 16}, std::pair{4, 16}, std::pair{8, 16}, std::pair{16, 16}, std::pair{1, 2000}, std::pair{1, 8192}}) {
+    if (quick && context == 8192) continue;
+    Model model(*shape, batch, context);
+    if (batch == 1 && context == 16) {
+      // Each operation alone, over all layers, so that 40b's weights cannot stay in L2.
+      const auto line = [&](const char* what, std::size_t bytes, const auto& record) {
+        const double ms = time_graph(small ? 20 : 4, record) / shape->layers;
+        std::printf("%-10s %5d %5s %7s %9.2f us %5.0f %6.1f%%\n", what, batch, "", "", ms * 1e3, static_cast<double>(bytes) / ms / 1e6, 100 * static_cast<double>(bytes) / (ms * 1e-3) / copy);
+      };
+      const auto linear = [&](const char* what, auto matrix_of, Buffer<float>& out, const Buffer<float>& x, const float* gain, cuda::Epilogue epilogue) {
+        line(what, matrix_of(model.layers[0]).matrix.bytes, [&] {
+          for (const Layer& layer : model.layers) api->linear(stream, out.data, x.data, gain, matrix_of(layer).matrix, batch, kEps, epilogue, nullptr, model.workspace.view);
+        });
+      };
+      for (Buffer<float>* buffer : {&model.hidden, &model.mixed, &model.inner, &model.qkv}) api->random_floats(stream, buffer->data, buffer->size, 0, 1, 3);
+      linear("qkv", [](const Layer& l) -> const DeviceMatrix& { return l.qkv; }, model.qkv, model.hidden, model.gain.data, cuda::Epilogue::store);
+      linear("o", [](const Layer& l) -> const DeviceMatrix& { return l.o; }, model.hidden, model.mixed, nullptr, cuda::Epilogue::store);
+      linear("gate_up", [](const Layer& l) -> const DeviceMatrix& { return l.gate_up; }, model.inner, model.hidden, model.gain.data, cuda::Epilogue::swiglu);
+      linear("down", [](const Layer& l) -> const DeviceMatrix& { return l.down; }, model.hidden, model.inner, nullptr, cuda::Epilogue::store);
+      line("rope", 0, [&] {
+        for (const Layer& layer : model.layers) api->rope_write(stream, model.qkv.data, {cuda::Type::bf16, layer.keys.data, layer.values.data}, nullptr, nullptr, nullptr, model.rotation.data, model.rows, batch, model.heads, kEps);
+      });
+      line("attention", 0, [&] {
+        for (const Layer& layer : model.layers) api->attention(stream, model.mixed.data, model.qkv.data, {cuda::Type::bf16, layer.keys.data, layer.values.data}, model.gate_weight.data, model.gate_bias.data, model.rows, batch, model.heads, 64, kSplits, model.workspace.view);
+      });
+      line("head", model.embedding.matrix.bytes / static_cast<std::size_t>(shape->layers), [&] { model.choose(batch); });
+    }
+    for (const int depth : {1, 2}) {
+      model.depth.set(std::vector<int>(static_cast<std::size_t>(batch), depth));
+      model.position.set(std::vector<int>(static_cast<std::size_t>(batch), context));
+      model.step.set({0});
+      const double ms = time_graph(small ? 40 : 4, [&] {
+        for (int r = 1; r <= depth; ++r) model.run_loop(batch, r);
+        model.choose(batch);
+      });
+      const std::size_t kv = static_cast<std::size_t>(batch) * static_cast<std::size_t>(context + 1) * static_cast<std::size_t>(2 * shape->kv_heads * shape->head_dim * 2 * shape->layers);
+      const double bytes = static_cast<double>(depth) * static_cast<double>(model.layer_bytes + kv) + static_cast<double>(model.embedding.matrix.bytes);
+      std::printf("%-10s %5d %5d %7d %9.4f %8.0f %6.1f%%\n", "decode", batch, depth, context, ms, bytes / ms / 1e6, 100 * bytes / (ms * 1e-3) / copy);
+      std::fflush(stdout);
+    }
+  }
+}
+
+}  // namespace gpu
