@@ -5,6 +5,7 @@
 
 #include "inference/forward.h"
 #include "inference/lane.h"
+#include "inference/packed.h"
 #include "inference/thread_pool.h"
 #include "inference/timeline.h"
 
@@ -12,13 +13,19 @@ namespace inference {
 
 class CpuDevice final : public Device {
  public:
-  CpuDevice(const Model& model, const Ops& ops, int threads) : model_(model), pool_(threads), forward_(model, ops, pool_) {}
+  // The specification computes on the weights as stored, with caches in float32; the fast kernels on packed weights, with
+  // caches in float16.
+  CpuDevice(Model& model, bool reference, int threads)
+      : model_(model), kv_(reference ? KvType::f32 : KvType::f16), pool_(threads), forward_(model, reference ? reference_ops() : fast_ops(), pool_) {
+    if (!reference) pack(model, pool_);
+  }
 
   std::unique_ptr<Lane> open_lane() override;
 
  private:
   friend class CpuLane;
   const Model& model_;
+  const KvType kv_;
   std::mutex mutex_;  // held for one run of the forward pass, so that lanes on several threads take turns
   ThreadPool pool_;
   Forward forward_;
@@ -26,7 +33,7 @@ class CpuDevice final : public Device {
 
 class CpuLane final : public Lane {
  public:
-  explicit CpuLane(CpuDevice& device) : device_(device), timeline_(device.model_.config) {}
+  explicit CpuLane(CpuDevice& device) : device_(device), timeline_(device.model_.config, device.kv_) {}
 
   const std::vector<TokenId>& tokens() const override { return timeline_.tokens(); }
   std::size_t cached() const override { return timeline_.span(1).end; }

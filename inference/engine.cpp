@@ -47,9 +47,9 @@ std::size_t parameters(const Model& model) {
 }
 
 // Opens the device that was asked for, or the best there is, and says in `info` which and why.
-std::unique_ptr<Device> open_device(const EngineOptions& options, const Model& model, EngineInfo& info) {
+std::unique_ptr<Device> open_device(const EngineOptions& options, Model& model, EngineInfo& info) {
   const auto open_cpu = [&model, reference = options.reference, threads = info.threads]() -> std::unique_ptr<Device> {
-    return std::make_unique<CpuDevice>(model, reference ? reference_ops() : fast_ops(), threads);
+    return std::make_unique<CpuDevice>(model, reference, threads);
   };
   info.device = "cpu";
   info.device_reason = "asked for";
@@ -61,7 +61,6 @@ std::unique_ptr<Device> open_device(const EngineOptions& options, const Model& m
     info.device = "cuda";
     info.device_reason = std::string(plugin.device.name) + "; " + cuda->memory_summary();
     info.kernels = "sm_" + std::to_string(plugin.device.major) + std::to_string(plugin.device.minor);
-    info.kv_bytes_per_token /= 2;
     return std::make_unique<FallbackDevice>(std::move(cuda), open_cpu);
   } catch (const std::exception& error) {
     if (options.device == "cuda") throw std::runtime_error(std::string("device cuda: ") + error.what() + "; use --device cpu or --device auto");
@@ -90,8 +89,9 @@ std::shared_ptr<const Engine> Engine::load(const EngineOptions& options) {
   if (options.device != "auto" && options.device != "cpu" && options.device != "cuda") {
     throw std::runtime_error("device \"" + options.device + "\" is unknown; expected auto, cpu or cuda");
   }
-  engine->model_ = load_model(options.model_dir, options.need_tokenizer);
-  const Model& model = *engine->model_;
+  std::unique_ptr<Model> loaded = load_model(options.model_dir, options.need_tokenizer);
+  Model& model = *loaded;
+  engine->model_ = std::move(loaded);
   const ModelConfig& config = model.config;
 
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -103,12 +103,12 @@ std::shared_ptr<const Engine> Engine::load(const EngineOptions& options) {
   info.max_depth = config.max_depth;
   info.threads = threads;
   info.parameters = parameters(model);
-  info.bytes_per_loop = bytes_per_loop(model);
-  info.head_bytes = model.output().bytes();
-  info.kv_bytes_per_token = static_cast<std::size_t>(config.layers) * 2 * static_cast<std::size_t>(config.kv_width()) * sizeof(float);
+  info.kv_bytes_per_token = static_cast<std::size_t>(config.layers) * 2 * static_cast<std::size_t>(config.kv_width()) * size_of(options.reference ? KvType::f32 : KvType::f16);
   info.context = static_cast<std::size_t>(config.max_positions);
   info.vocabulary = static_cast<std::size_t>(config.vocab_size);
   engine->device_ = open_device(options, model, info);
+  info.bytes_per_loop = bytes_per_loop(model);
+  info.head_bytes = model.output().bytes();
 
   engine->stop_tokens_ = config.eos_ids;
   if (model.tokenizer) {

@@ -6,8 +6,8 @@
 #include "inference/forward.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
-#include <cstring>
 
 namespace inference {
 
@@ -33,7 +33,7 @@ void Forward::run_chunk(Timeline& timeline, int r, std::size_t first, std::size_
     feed_forward(model_.layers[static_cast<std::size_t>(layer)], rows);
   }
   const auto width = static_cast<std::size_t>(config.hidden_size);
-  std::copy_n(hidden_.begin(), rows * width, timeline.loop(r).states.begin() + static_cast<std::ptrdiff_t>(first * width));
+  for (std::size_t row = 0; row < rows; ++row) std::copy_n(hidden_.data() + row * width, width, timeline.state(r, first + row));
   timeline.advance(r, first + rows);
 }
 
@@ -44,10 +44,10 @@ void Forward::enter(Timeline& timeline, int r, std::size_t first, std::size_t ro
   hidden_.resize(rows * width);
   normed_.resize(rows * width);
   const auto embed = [&](std::vector<float>& out) { ops_.embed(pool_, out.data(), model_.embedding, timeline.tokens().data() + first, rows); };
-  const float* state = r > 1 ? timeline.loop(r - 1).states.data() + first * width : nullptr;
+  if (r > 1) gather_states(timeline, r - 1, first, rows);
   if (config.family != Family::loopd) {
-    if (state) {
-      std::copy_n(state, rows * width, hidden_.begin());
+    if (r > 1) {
+      hidden_.swap(states_);
     } else {
       embed(hidden_);
     }
@@ -57,15 +57,26 @@ void Forward::enter(Timeline& timeline, int r, std::size_t first, std::size_t ro
   const auto row = static_cast<std::size_t>(std::min(r, config.max_depth));
   embed(normed_);
   ops_.rms_norm(pool_, hidden_.data(), normed_.data(), model_.loop_input_norm[row - 1].data(), rows, width, config.rms_norm_eps);
-  if (!state) return;
+  if (r == 1) return;
   const std::vector<float>* gain = row >= 2 ? &model_.loop_state_norm[row - 2] : nullptr;
-  ops_.rms_norm(pool_, normed_.data(), state, gain ? gain->data() : nullptr, rows, width, config.rms_norm_eps);
+  ops_.rms_norm(pool_, normed_.data(), states_.data(), gain ? gain->data() : nullptr, rows, width, config.rms_norm_eps);
   for (std::size_t i = 0; i < rows * width; ++i) hidden_[i] += normed_[i];
 }
 
-void Forward::project(std::vector<float>& out, const std::vector<float>& x, const Matrix& matrix, std::size_t rows) {
-  out.resize(rows * static_cast<std::size_t>(matrix.rows));
-  ops_.matmul(pool_, out.data(), x.data(), matrix, rows);
+void Forward::gather_states(const Timeline& timeline, int r, std::size_t first, std::size_t rows) {
+  const auto width = static_cast<std::size_t>(model_.config.hidden_size);
+  states_.resize(rows * width);
+  for (std::size_t row = 0; row < rows; ++row) std::copy_n(timeline.state(r, first + row), width, states_.data() + row * width);
+}
+
+void Forward::project(std::initializer_list<Projection> projections, const std::vector<float>& x, std::size_t rows) {
+  std::array<Product, 3> products;
+  std::size_t count = 0;
+  for (const auto& [matrix, out] : projections) {
+    out->resize(rows * static_cast<std::size_t>(matrix->rows));
+    products[count++] = {matrix, out->data()};
+  }
+  ops_.matmul(pool_, std::span(products).first(count), x.data(), rows);
 }
 
 namespace {
@@ -82,14 +93,11 @@ void Forward::attend(Timeline& timeline, int r, int index, std::size_t first, st
   const Layer& layer = model_.layers[static_cast<std::size_t>(index)];
   const auto width = static_cast<std::size_t>(config.hidden_size);
   const auto dim = static_cast<std::size_t>(config.head_dim);
-  const auto kv_width = static_cast<std::size_t>(config.kv_width());
   const AttentionShape shape{config.heads, config.kv_heads, config.head_dim};
 
   // Queries, keys and values, normed per head where the model does so, then rotated by their absolute position.
   ops_.rms_norm(pool_, normed_.data(), hidden_.data(), layer.input_norm.data(), rows, width, config.rms_norm_eps);
-  project(q_, normed_, layer.q, rows);
-  project(k_, normed_, layer.k, rows);
-  project(v_, normed_, layer.v, rows);
+  project({{&layer.q, &q_}, {&layer.k, &k_}, {&layer.v, &v_}}, normed_, rows);
   add_bias(q_, layer.q_bias);
   add_bias(k_, layer.k_bias);
   add_bias(v_, layer.v_bias);
@@ -106,15 +114,7 @@ void Forward::attend(Timeline& timeline, int r, int index, std::size_t first, st
   ops_.rope(pool_, k_.data(), rows, config.kv_heads, config.head_dim, first, config.rope_theta);
 
   // Keys and values join this loop's cache before attention, so that a token sees itself.
-  LoopCache& own = timeline.loop(r);
-  float* keys = own.keys[static_cast<std::size_t>(index)].data();
-  float* values = own.values[static_cast<std::size_t>(index)].data();
-  for (std::size_t row = 0; row < rows; ++row) {
-    const std::size_t slot = (first + row) % own.capacity;
-    float* key = keys + slot / kKeyBlock * kKeyBlock * kv_width + slot % kKeyBlock;
-    for (std::size_t i = 0; i < kv_width; ++i) key[i * kKeyBlock] = k_[row * kv_width + i];
-    std::memcpy(values + slot * kv_width, v_.data() + row * kv_width, kv_width * sizeof(float));
-  }
+  ops_.store(timeline.view(r, index), k_.data(), v_.data(), static_cast<std::size_t>(config.kv_width()), rows, first);
 
   // Loop 1 attends to everything. Later loops attend to all of KV1 and to a window of their own, and mix by head.
   global_.resize(q_.size());
@@ -127,7 +127,7 @@ void Forward::attend(Timeline& timeline, int r, int index, std::size_t first, st
                 layer.loop_gate_bias.data(), rows, config.heads, config.head_dim);
     global_.swap(mixed_);
   }
-  project(projected_, global_, layer.o, rows);
+  project({{&layer.o, &projected_}}, global_, rows);
   for (std::size_t i = 0; i < rows * width; ++i) hidden_[i] += projected_[i];
 }
 
@@ -135,11 +135,10 @@ void Forward::feed_forward(const Layer& layer, std::size_t rows) {
   const ModelConfig& config = model_.config;
   const auto width = static_cast<std::size_t>(config.hidden_size);
   ops_.rms_norm(pool_, normed_.data(), hidden_.data(), layer.attention_norm.data(), rows, width, config.rms_norm_eps);
-  project(gate_, normed_, layer.gate, rows);
-  project(up_, normed_, layer.up, rows);
+  project({{&layer.gate, &gate_}, {&layer.up, &up_}}, normed_, rows);
   mixed_.resize(gate_.size());
   ops_.swiglu(pool_, mixed_.data(), gate_.data(), up_.data(), gate_.size());
-  project(projected_, mixed_, layer.down, rows);
+  project({{&layer.down, &projected_}}, mixed_, rows);
   for (std::size_t i = 0; i < rows * width; ++i) hidden_[i] += projected_[i];
 }
 
@@ -147,9 +146,10 @@ std::vector<float> Forward::logits(const Timeline& timeline, int depth, std::siz
   const ModelConfig& config = model_.config;
   const auto width = static_cast<std::size_t>(config.hidden_size);
   std::vector<float> result;
+  gather_states(timeline, depth, first, count);
   normed_.resize(count * width);
-  ops_.rms_norm(pool_, normed_.data(), timeline.loop(depth).states.data() + first * width, model_.norm.data(), count, width, config.rms_norm_eps);
-  project(result, normed_, model_.output(), count);
+  ops_.rms_norm(pool_, normed_.data(), states_.data(), model_.norm.data(), count, width, config.rms_norm_eps);
+  project({{&model_.output(), &result}}, normed_, count);
   return result;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 #include <stop_token>
 #include <vector>
 
@@ -30,13 +31,20 @@ class Forward {
   void enter(Timeline& timeline, int r, std::size_t first, std::size_t rows);
   void attend(Timeline& timeline, int r, int layer, std::size_t first, std::size_t rows);
   void feed_forward(const Layer& layer, std::size_t rows);
-  void project(std::vector<float>& out, const std::vector<float>& x, const Matrix& matrix, std::size_t rows);
+  // States after loop r into states_.
+  void gather_states(const Timeline& timeline, int r, std::size_t first, std::size_t rows);
+  struct Projection {
+    const Matrix* matrix;
+    std::vector<float>* out;
+  };
+  // At most three matrices that read the same input.
+  void project(std::initializer_list<Projection> projections, const std::vector<float>& x, std::size_t rows);
 
   const Model& model_;
   const Ops& ops_;
   ThreadPool& pool_;
-  // Scratch, one row a token: the residual stream, its normed copy, and what attention and the MLP pass on.
-  std::vector<float> hidden_, normed_, q_, k_, v_, global_, local_, mixed_, projected_, gate_, up_;
+  // Scratch, one row a token: the residual stream, states of a loop below, the normed copy, and what attention and the MLP pass on.
+  std::vector<float> hidden_, states_, normed_, q_, k_, v_, global_, local_, mixed_, projected_, gate_, up_;
 };
 
 }  // namespace inference

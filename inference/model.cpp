@@ -8,6 +8,7 @@
 
 #include "inference/half.h"
 #include "inference/one_line.h"
+#include "inference/packed.h"
 #include "inference/safetensors.h"
 
 namespace inference {
@@ -166,12 +167,13 @@ std::string_view name(WeightType type) {
 
 std::size_t Matrix::bytes() const {
   const std::size_t count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
+  const std::size_t scale_bytes = scales.size() * (packed && packed->half_scales ? sizeof(std::uint16_t) : sizeof(float));
   switch (type) {
     case WeightType::f32: return count * 4;
     case WeightType::f16:
     case WeightType::bf16: return count * 2;
-    case WeightType::int8: return count + scales.size() * 4;
-    case WeightType::int4: return count / 2 + scales.size() * 4;
+    case WeightType::int8: return count + scale_bytes;
+    case WeightType::int4: return count / 2 + scale_bytes;
   }
   return 0;
 }

@@ -12,6 +12,8 @@
 namespace inference {
 
 class Safetensors;
+class PackedWeights;
+struct PackedMatrix;
 
 enum class Family {
   llama,            // plain decoder: llama, qwen2, iquestcoder
@@ -64,6 +66,9 @@ struct Matrix {
   int group = 0;                    // int4, int8: columns that share a scale
   std::vector<float> scales;        // int4, int8: [rows][cols / group]
 
+  // The same weights as the fast kernels read them (packed.h); null until packed. Owned by Model::packed.
+  const PackedMatrix* packed = nullptr;
+
   std::size_t bytes() const;
 };
 
@@ -88,6 +93,7 @@ struct Model {
   std::vector<Layer> layers;
   std::unique_ptr<Tokenizer> tokenizer;
   std::shared_ptr<const Safetensors> files;   // keeps the mapping alive
+  std::shared_ptr<const PackedWeights> packed;  // null where the specification runs
 
   const Matrix& output() const { return config.tie_word_embeddings ? embedding : head; }
 };

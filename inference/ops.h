@@ -2,23 +2,36 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
+#include <vector>
 
 #include "inference/model.h"
 #include "inference/thread_pool.h"
 
 namespace inference {
 
-// Positions whose keys lie side by side: element i of the key at slot s is keys[((s / 16) * width + i) * 16 + s % 16],
-// so that one vector holds the same element of 16 keys.
+// Positions whose keys lie side by side, so that one vector holds the same element of 16 keys.
 constexpr std::size_t kKeyBlock = 16;
+// Positions of a page, the unit in which caches grow and are shared.
+constexpr std::size_t kKvPage = 64;
 
-// Keys and values of one layer, width = kv_heads * head_dim floats a position. Position p has slot p % capacity; a cache
-// that holds every position has a capacity larger than any.
+// float16 halves what attention reads, at a relative error of 2^-11; values beyond its range are clamped to it. The
+// specification computes with either.
+enum class KvType { f32, f16 };
+inline std::size_t size_of(KvType type) { return type == KvType::f16 ? 2 : 4; }
+
+// Where the keys and values of one layer lie, width = kv_heads * head_dim elements a position. Position p has slot
+// p % (64 * pages), in page slot / 64; within a page, element i of the key at slot s is
+//   keys[((s % 64 / 16) * width + i) * 16 + s % 16], and of the value at slot s, values[s % 64 * width + i].
 struct KvView {
-  const float* keys = nullptr;    // [capacity / 16][width][16]
-  const float* values = nullptr;  // [capacity][width]
-  std::size_t capacity = 0;       // a multiple of kKeyBlock
-  std::size_t first = 0;          // positions before this one hold nothing
+  std::byte* const* pages = nullptr;
+  std::size_t page_count = 0;
+  std::size_t keys = 0;    // bytes from a page's start to this layer's keys
+  std::size_t values = 0;  // and to its values
+  KvType type = KvType::f32;
+  std::size_t first = 0;   // positions before this one hold nothing
+
+  std::byte* page_of(std::size_t position) const { return pages[position / kKvPage % page_count]; }
 };
 
 // First position that a query at `position` sees through a window (0: no window).
@@ -33,6 +46,12 @@ struct AttentionShape {
   int head_dim = 0;
 };
 
+// One result of a multiplication: out[rows][matrix.rows].
+struct Product {
+  const Matrix* matrix = nullptr;
+  float* out = nullptr;
+};
+
 // Every function takes row-major float32 activations: [rows][width], one row a token. Outputs may not alias inputs.
 struct Ops {
   // out[row] = embedding[ids[row]]
@@ -41,12 +60,15 @@ struct Ops {
   // out = x / sqrt(mean(x^2) + eps) * gain, over `width` values; a null gain counts as ones.
   void (*rms_norm)(ThreadPool&, float* out, const float* x, const float* gain, std::size_t rows, std::size_t width, float eps);
 
-  // out[rows][matrix.rows] = x[rows][matrix.cols] * matrix^T
-  void (*matmul)(ThreadPool&, float* out, const float* x, const Matrix& matrix, std::size_t rows);
+  // out[rows][matrix.rows] = x[rows][matrix.cols] * matrix^T, for one or several matrices with the same input.
+  void (*matmul)(ThreadPool&, std::span<const Product> products, const float* x, std::size_t rows);
 
   // Rotates pairs (i, i + head_dim / 2) of every head in place by position * theta^(-2i / head_dim): the "half-split"
   // form of NeoX and Llama checkpoints. Row r has position first + r.
   void (*rope)(ThreadPool&, float* x, std::size_t rows, int heads, int head_dim, std::size_t first, double theta);
+
+  // Writes keys and values [rows][width] of positions first + row into their slots.
+  void (*store)(const KvView& kv, const float* keys, const float* values, std::size_t width, std::size_t rows, std::size_t first);
 
   // Softmax attention of queries [rows][heads * head_dim] at positions p = first + row over the keys of positions
   // [attention_begin(p), p]. Query head h reads kv head h / (heads / kv_heads).
@@ -61,6 +83,12 @@ struct Ops {
 const Ops& reference_ops();
 // SIMD (chosen at run time for the CPU at hand) and threads; tested against reference_ops().
 const Ops& fast_ops();
+// The same for every instruction set of this CPU, which tests go through. Not to be called while other threads compute.
+struct NamedOps {
+  const char* target;
+  Ops ops;
+};
+std::vector<NamedOps> every_fast_ops();
 // The instruction set fast_ops() runs on, e.g. "AVX3_DL".
 const char* fast_ops_target();
 

@@ -58,14 +58,16 @@ void rms_norm(ThreadPool&, float* out, const float* x, const float* gain, std::s
   }
 }
 
-void matmul(ThreadPool&, float* out, const float* x, const Matrix& matrix, std::size_t rows) {
-  const auto outputs = static_cast<std::size_t>(matrix.rows);
-  const auto inputs = static_cast<std::size_t>(matrix.cols);
-  for (std::size_t output = 0; output < outputs; ++output) {
-    for (std::size_t row = 0; row < rows; ++row) {
-      double sum = 0;
-      for (std::size_t i = 0; i < inputs; ++i) sum += static_cast<double>(weight_at(matrix, output, i)) * x[row * inputs + i];
-      out[row * outputs + output] = static_cast<float>(sum);
+void matmul(ThreadPool&, std::span<const Product> products, const float* x, std::size_t rows) {
+  for (const auto& [matrix, out] : products) {
+    const auto outputs = static_cast<std::size_t>(matrix->rows);
+    const auto inputs = static_cast<std::size_t>(matrix->cols);
+    for (std::size_t output = 0; output < outputs; ++output) {
+      for (std::size_t row = 0; row < rows; ++row) {
+        double sum = 0;
+        for (std::size_t i = 0; i < inputs; ++i) sum += static_cast<double>(weight_at(*matrix, output, i)) * x[row * inputs + i];
+        out[row * outputs + output] = static_cast<float>(sum);
+      }
     }
   }
 }
@@ -86,6 +88,42 @@ void rope(ThreadPool&, float* x, std::size_t rows, int heads, int head_dim, std:
   }
 }
 
+float load(const KvView& kv, const std::byte* page, std::size_t offset, std::size_t index) {
+  if (kv.type == KvType::f32) {
+    float value;
+    std::memcpy(&value, page + offset + index * sizeof value, sizeof value);
+    return value;
+  }
+  std::uint16_t bits;
+  std::memcpy(&bits, page + offset + index * sizeof bits, sizeof bits);
+  return half_to_float(bits);
+}
+
+void save(const KvView& kv, std::byte* page, std::size_t offset, std::size_t index, float value) {
+  if (kv.type == KvType::f32) {
+    std::memcpy(page + offset + index * sizeof value, &value, sizeof value);
+  } else {
+    const std::uint16_t bits = float_to_half(std::clamp(value, -kLargestHalf, kLargestHalf));
+    std::memcpy(page + offset + index * sizeof bits, &bits, sizeof bits);
+  }
+}
+
+// Element i of the key and of the value at `position`, as indices into its page.
+std::size_t key_index(std::size_t position, std::size_t width, std::size_t i) {
+  return (position % kKvPage / kKeyBlock * width + i) * kKeyBlock + position % kKeyBlock;
+}
+std::size_t value_index(std::size_t position, std::size_t width, std::size_t i) { return position % kKvPage * width + i; }
+
+void store(const KvView& kv, const float* keys, const float* values, std::size_t width, std::size_t rows, std::size_t first) {
+  for (std::size_t row = 0; row < rows; ++row) {
+    const std::size_t position = first + row;
+    for (std::size_t i = 0; i < width; ++i) {
+      save(kv, kv.page_of(position), kv.keys, key_index(position, width, i), keys[row * width + i]);
+      save(kv, kv.page_of(position), kv.values, value_index(position, width, i), values[row * width + i]);
+    }
+  }
+}
+
 void attention(ThreadPool&, float* out, const float* queries, const KvView& kv, const AttentionShape& shape,
                std::size_t rows, std::size_t first, std::size_t window) {
   const auto dim = static_cast<std::size_t>(shape.head_dim);
@@ -100,10 +138,8 @@ void attention(ThreadPool&, float* out, const float* queries, const KvView& kv, 
       std::vector<double> weights;
       double largest = -std::numeric_limits<double>::infinity();
       for (std::size_t s = begin; s <= position; ++s) {
-        const std::size_t slot = s % kv.capacity;
-        const float* key = kv.keys + (slot / kKeyBlock * width + offset) * kKeyBlock + slot % kKeyBlock;
         double score = 0;
-        for (std::size_t i = 0; i < dim; ++i) score += static_cast<double>(query[i]) * key[i * kKeyBlock];
+        for (std::size_t i = 0; i < dim; ++i) score += static_cast<double>(query[i]) * load(kv, kv.page_of(s), kv.keys, key_index(s, width, offset + i));
         weights.push_back(score / std::sqrt(static_cast<double>(dim)));
         largest = std::max(largest, weights.back());
       }
@@ -111,7 +147,7 @@ void attention(ThreadPool&, float* out, const float* queries, const KvView& kv, 
       for (double& weight : weights) total += weight = std::exp(weight - largest);
       for (std::size_t i = 0; i < dim; ++i) {
         double sum = 0;
-        for (std::size_t s = begin; s <= position; ++s) sum += weights[s - begin] * kv.values[s % kv.capacity * width + offset + i];
+        for (std::size_t s = begin; s <= position; ++s) sum += weights[s - begin] * load(kv, kv.page_of(s), kv.values, value_index(s, width, offset + i));
         out[(row * heads + head) * dim + i] = static_cast<float>(sum / total);
       }
     }
@@ -128,7 +164,7 @@ void swiglu(ThreadPool&, float* out, const float* gate, const float* up, std::si
 }  // namespace
 
 const Ops& reference_ops() {
-  static const Ops ops{embed, rms_norm, matmul, rope, attention, swiglu};
+  static const Ops ops{embed, rms_norm, matmul, rope, store, attention, swiglu};
   return ops;
 }
 

@@ -7,6 +7,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -25,63 +26,108 @@ void embed(ThreadPool&, float* out, const Matrix& embedding, const TokenId* ids,
   for (std::size_t row = 0; row < rows; ++row) expand_row(embedding, static_cast<std::size_t>(ids[row]), out + row * width);
 }
 
-void rms_norm(ThreadPool&, float* out, const float* x, const float* gain, std::size_t rows, std::size_t width, float eps) {
+// Rows that are worth another thread: fewer are done before one wakes.
+constexpr std::size_t kRowGrain = 8;
+
+inline void rms_norm_row(float* to, const float* in, const float* gain, std::size_t width, float eps) {
   const F d;
   const std::size_t lanes = hn::Lanes(d);
-  for (std::size_t row = 0; row < rows; ++row) {
-    const float* in = x + row * width;
-    float* to = out + row * width;
-    const float scale = 1 / std::sqrt(dot(in, in, width) / static_cast<float>(width) + eps);
-    const auto factor = hn::Set(d, scale);
-    std::size_t i = 0;
-    for (; i + lanes <= width; i += lanes) {
-      const auto normed = hn::Mul(hn::LoadU(d, in + i), factor);
-      hn::StoreU(gain ? hn::Mul(normed, hn::LoadU(d, gain + i)) : normed, d, to + i);
-    }
-    for (; i < width; ++i) to[i] = in[i] * scale * (gain ? gain[i] : 1.0f);
+  const float scale = 1 / std::sqrt(dot(in, in, width) / static_cast<float>(width) + eps);
+  const auto factor = hn::Set(d, scale);
+  std::size_t i = 0;
+  for (; i + lanes <= width; i += lanes) {
+    const auto normed = hn::Mul(hn::LoadU(d, in + i), factor);
+    hn::StoreU(gain ? hn::Mul(normed, hn::LoadU(d, gain + i)) : normed, d, to + i);
   }
+  for (; i < width; ++i) to[i] = in[i] * scale * (gain ? gain[i] : 1.0f);
 }
 
-void rope(ThreadPool&, float* x, std::size_t rows, int heads, int head_dim, std::size_t first, double theta) {
+void rms_norm(ThreadPool& pool, float* out, const float* x, const float* gain, std::size_t rows, std::size_t width, float eps) {
+  // Heads are short rows: what counts is values, not rows.
+  const std::size_t grain = std::max(kRowGrain, kRowGrain * 512 / width);
+  pool.run(rows, grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t row = begin; row < end; ++row) rms_norm_row(out + row * width, x + row * width, gain, width, eps);
+  });
+}
+
+// Sines and cosines of a run of positions. All layers and loops rotate by the same angles, so the last table is kept.
+struct Angles {
+  std::size_t rows = 0, first = 0;
+  int head_dim = 0;
+  double theta = 0;
+  std::vector<float> cosines, sines;  // [rows][head_dim / 2]
+};
+
+inline const Angles& angles_of(std::size_t rows, int head_dim, std::size_t first, double theta) {
+  thread_local Angles kept;
+  if (rows <= kept.rows && first == kept.first && head_dim == kept.head_dim && theta == kept.theta) return kept;
+  const std::size_t half = static_cast<std::size_t>(head_dim) / 2;
+  kept.rows = rows, kept.first = first, kept.head_dim = head_dim, kept.theta = theta;
+  kept.cosines.resize(rows * half);
+  kept.sines.resize(rows * half);
+  for (std::size_t i = 0; i < half; ++i) {
+    const double frequency = std::pow(theta, -2.0 * static_cast<double>(i) / head_dim);
+    for (std::size_t row = 0; row < rows; ++row) {
+      const double angle = static_cast<double>(first + row) * frequency;
+      kept.cosines[row * half + i] = static_cast<float>(std::cos(angle));
+      kept.sines[row * half + i] = static_cast<float>(std::sin(angle));
+    }
+  }
+  return kept;
+}
+
+void rope(ThreadPool& pool, float* x, std::size_t rows, int heads, int head_dim, std::size_t first, double theta) {
   const auto dim = static_cast<std::size_t>(head_dim);
   const std::size_t half = dim / 2;
-  std::vector<double> frequencies(half);
-  std::vector<float> cosines(half), sines(half);
-  for (std::size_t i = 0; i < half; ++i) frequencies[i] = std::pow(theta, -2.0 * static_cast<double>(i) / head_dim);
-  for (std::size_t row = 0; row < rows; ++row) {
-    for (std::size_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(first + row) * frequencies[i];
-      cosines[i] = static_cast<float>(std::cos(angle));
-      sines[i] = static_cast<float>(std::sin(angle));
-    }
-    for (std::size_t head = 0; head < static_cast<std::size_t>(heads); ++head) {
-      float* vector = x + (row * static_cast<std::size_t>(heads) + head) * dim;
-      for (std::size_t i = 0; i < half; ++i) {
-        const float a = vector[i];
-        const float b = vector[i + half];
-        vector[i] = a * cosines[i] - b * sines[i];
-        vector[i + half] = b * cosines[i] + a * sines[i];
+  const Angles& angles = angles_of(rows, head_dim, first, theta);
+  pool.run(rows, kRowGrain, [&](std::size_t begin, std::size_t end) {
+    const F d;
+    const std::size_t lanes = hn::Lanes(d);
+    for (std::size_t row = begin; row < end; ++row) {
+      const float* cosines = angles.cosines.data() + row * half;
+      const float* sines = angles.sines.data() + row * half;
+      for (std::size_t head = 0; head < static_cast<std::size_t>(heads); ++head) {
+        float* low = x + (row * static_cast<std::size_t>(heads) + head) * dim;
+        float* high = low + half;
+        std::size_t i = 0;
+        for (; i + lanes <= half; i += lanes) {
+          const auto a = hn::LoadU(d, low + i), b = hn::LoadU(d, high + i);
+          const auto cosine = hn::LoadU(d, cosines + i), sine = hn::LoadU(d, sines + i);
+          hn::StoreU(hn::NegMulAdd(b, sine, hn::Mul(a, cosine)), d, low + i);
+          hn::StoreU(hn::MulAdd(a, sine, hn::Mul(b, cosine)), d, high + i);
+        }
+        for (; i < half; ++i) {
+          const float a = low[i], b = high[i];
+          low[i] = a * cosines[i] - b * sines[i];
+          high[i] = b * cosines[i] + a * sines[i];
+        }
       }
     }
-  }
+  });
 }
 
-void swiglu(ThreadPool&, float* out, const float* gate, const float* up, std::size_t count) {
-  const F d;
-  const std::size_t lanes = hn::Lanes(d);
-  const auto one = hn::Set(d, 1.0f);
-  std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const auto x = hn::LoadU(d, gate + i);
-    const auto silu = hn::Div(x, hn::Add(one, hn::Exp(d, hn::Neg(x))));
-    hn::StoreU(hn::Mul(silu, hn::LoadU(d, up + i)), d, out + i);
-  }
-  for (; i < count; ++i) out[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+void swiglu(ThreadPool& pool, float* out, const float* gate, const float* up, std::size_t count) {
+  pool.run(count, 8192, [&](std::size_t begin, std::size_t end) {
+    const F d;
+    const std::size_t lanes = hn::Lanes(d);
+    const auto one = hn::Set(d, 1.0f);
+    std::size_t i = begin;
+    for (; i + lanes <= end; i += lanes) {
+      const auto x = hn::LoadU(d, gate + i);
+      const auto silu = hn::Div(x, hn::Add(one, hn::Exp(d, hn::Neg(x))));
+      hn::StoreU(hn::Mul(silu, hn::LoadU(d, up + i)), d, out + i);
+    }
+    // The rest in a vector of its own, so that a value does not depend on where in a batch it stands.
+    for (; i < end; ++i) {
+      const auto x = hn::Set(d, gate[i]);
+      out[i] = hn::GetLane(hn::Mul(hn::Div(x, hn::Add(one, hn::Exp(d, hn::Neg(x)))), hn::Set(d, up[i])));
+    }
+  });
 }
 
 const char* target() { return hwy::TargetName(HWY_TARGET); }
 
-Ops table() { return {embed, rms_norm, matmul, rope, attention, swiglu}; }
+Ops table() { return {embed, rms_norm, matmul, rope, store, attention, swiglu}; }
 
 }  // namespace inference::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -95,6 +141,19 @@ HWY_EXPORT(target);
 const Ops& fast_ops() {
   static const Ops ops = HWY_DYNAMIC_DISPATCH(table)();
   return ops;
+}
+
+std::vector<NamedOps> every_fast_ops() {
+  std::vector<NamedOps> tables;
+  for (std::int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
+    const std::int64_t one = left & -left;
+    hwy::SetSupportedTargetsForTest(one);
+    hwy::GetChosenTarget().Update(one);
+    tables.push_back({HWY_DYNAMIC_DISPATCH(target)(), HWY_DYNAMIC_DISPATCH(table)()});
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  return tables;
 }
 
 const char* fast_ops_target() { return HWY_DYNAMIC_DISPATCH(target)(); }

@@ -142,7 +142,7 @@ Safetensors::Safetensors(const std::string& dir) : dir_(dir) {
     void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
     close(descriptor);
     if (address == MAP_FAILED) fail(file, std::string("cannot map: ") + std::strerror(errno));
-    mappings_.emplace_back(address, [size](void* mapped) { munmap(mapped, size); });
+    mappings_.push_back({std::shared_ptr<void>(address, [size](void* mapped) { munmap(mapped, size); }), size});
     for (auto& [name, tensor] : parse_safetensors({static_cast<const std::byte*>(address), size}, file)) {
       if (!tensors_.emplace(name, std::move(tensor)).second) fail(file, "tensor " + name + " also lies in another shard");
     }
@@ -154,6 +154,11 @@ const Tensor* Safetensors::find(const std::string& name) {
   if (found == tensors_.end()) return nullptr;
   read_.insert(name);
   return &found->second;
+}
+
+void Safetensors::let_go() const {
+  // A private mapping nobody writes to: dropped pages are read from the file again, so this cannot lose anything.
+  for (const Mapping& mapping : mappings_) madvise(mapping.memory.get(), mapping.size, MADV_DONTNEED);
 }
 
 std::vector<std::string> Safetensors::unread() const {

@@ -40,10 +40,16 @@ class Safetensors {
   // Names never asked for, in order.
   std::vector<std::string> unread() const;
   const std::string& dir() const { return dir_; }
+  // Gives the mapped pages back to the system; whatever is read again comes back from the file.
+  void let_go() const;
 
  private:
   std::string dir_;
-  std::vector<std::shared_ptr<void>> mappings_;  // each unmaps itself
+  struct Mapping {
+    std::shared_ptr<void> memory;  // unmaps itself
+    std::size_t size;
+  };
+  std::vector<Mapping> mappings_;
   std::map<std::string, Tensor> tensors_;
   std::set<std::string> read_;
 };

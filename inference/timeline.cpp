@@ -1,20 +1,43 @@
-// Memory for what the CPU computes: loop 1 grows with the text, later loops keep a ring.
+// Memory for what the CPU computes, in pages of 64 positions: loop 1 grows with the text, later loops keep a ring.
 #include "inference/timeline.h"
 
-#include <algorithm>
+#include <cstring>
+#include <new>
 
 namespace inference {
 namespace {
 
-// Chunks that a ring holds beside the window: a cursor that moves back by less finds its ring intact.
-constexpr std::size_t kRingChunks = 3;
+// Pages that a ring holds beside the window: a cursor that moves back by less finds its ring intact.
+constexpr std::size_t kRingPages = 3;
 
-// Token by token, positions outgrow a cache one at a time; growing by half keeps the copies rare.
-std::size_t grown(std::size_t size, std::size_t needed) { return std::max(needed, size + size / 2); }
-// A prompt is some hundred tokens at least: caches start with room for this many.
-constexpr std::size_t kFirstCapacity = 512;
+constexpr std::align_val_t kLine{64};
+
+template <class T>
+std::shared_ptr<T> allocate(std::size_t count) {
+  auto* memory = static_cast<T*>(::operator new(count * sizeof(T), kLine));
+  // Attention reads whole blocks and then leaves out what lies beyond the last position.
+  std::memset(static_cast<void*>(memory), 0, count * sizeof(T));
+  return {memory, [](T* owned) { ::operator delete(owned, kLine); }};
+}
+
+// A page that this timeline alone holds, with what was in it.
+template <class T>
+void own(std::shared_ptr<T>& page, std::size_t count) {
+  if (page && page.use_count() == 1) return;
+  const std::shared_ptr<T> shared = std::move(page);
+  page = allocate<T>(count);
+  if (shared) std::memcpy(static_cast<void*>(page.get()), shared.get(), count * sizeof(T));
+}
 
 }  // namespace
+
+std::size_t Timeline::layer_bytes() const { return kKvPage * static_cast<std::size_t>(config_.kv_width()) * 2 * size_of(type_); }
+
+KvView Timeline::view(int r, int layer) const {
+  const LoopCache& cache = loop(r);
+  const std::size_t keys = static_cast<std::size_t>(layer) * layer_bytes();
+  return {cache.kv_table.data(), cache.kv_table.size(), keys, keys + layer_bytes() / 2, type_, span(r).begin};
+}
 
 std::vector<std::size_t> Timeline::plan(int depth, std::size_t first_needed) {
   if (loops_.size() < static_cast<std::size_t>(depth)) loops_.resize(static_cast<std::size_t>(depth));
@@ -23,23 +46,30 @@ std::vector<std::size_t> Timeline::plan(int depth, std::size_t first_needed) {
 
 void Timeline::prepare(int r, std::size_t first, std::size_t end) {
   positions_.start(r, first);
-  LoopCache& cache = loop(r);
-  const auto layers = static_cast<std::size_t>(config_.layers);
-  const auto width = static_cast<std::size_t>(config_.kv_width());
-  const std::size_t ring = static_cast<std::size_t>(config_.window) + kRingChunks * kChunk;
-  const std::size_t needed = r > 1 ? ring : end <= cache.capacity ? cache.capacity : std::max(kFirstCapacity, grown(cache.capacity, end));
-  const std::size_t capacity = (needed + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
-  if (capacity != cache.capacity) {
-    cache.keys.resize(layers);
-    cache.values.resize(layers);
-    for (std::size_t i = 0; i < layers; ++i) {
-      cache.keys[i].resize(capacity * width);
-      cache.values[i].resize(capacity * width);
-    }
-    cache.capacity = capacity;
+  LoopCache& cache = loops_[static_cast<std::size_t>(r - 1)];
+  const std::size_t page_bytes = static_cast<std::size_t>(config_.layers) * layer_bytes();
+  const std::size_t state_count = kKvPage * static_cast<std::size_t>(config_.hidden_size);
+  const std::size_t end_page = (end + kKvPage - 1) / kKvPage;
+  const std::size_t ring = (static_cast<std::size_t>(config_.window) + kKvPage - 1) / kKvPage + kRingPages;
+  if (r > 1) {
+    cache.kv.resize(ring);
+  } else if (cache.kv.size() < end_page) {
+    cache.kv.resize(end_page);
   }
-  const std::size_t states = end * static_cast<std::size_t>(config_.hidden_size);
-  if (states > cache.states.size()) cache.states.resize(grown(cache.states.size(), states));
+  if (cache.states.size() < end_page) cache.states.resize(end_page);
+  cache.kv_table.resize(cache.kv.size());
+  for (std::size_t page = first / kKvPage; page < end_page; ++page) {
+    const std::size_t slot = page % cache.kv.size();
+    own(cache.kv[slot], page_bytes);
+    own(cache.states[page], state_count);
+    cache.kv_table[slot] = cache.kv[slot].get();
+  }
+  // A ring's pages that no loop has written are never read, but its blocks are: let none be missing.
+  if (r == 1) return;
+  for (std::size_t slot = 0; slot < cache.kv.size(); ++slot) {
+    own(cache.kv[slot], page_bytes);
+    cache.kv_table[slot] = cache.kv[slot].get();
+  }
 }
 
 }  // namespace inference

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -11,26 +12,29 @@
 
 namespace inference {
 
+// Memory for the keys and values of 64 positions in all layers, or for their states. Several timelines may hold one page;
+// whoever writes copies it first.
+using KvPage = std::shared_ptr<std::byte>;    // [layers] of keys [4][kv_width][16], then values [64][kv_width]
+using StatePage = std::shared_ptr<float>;     // [64][hidden]: the residual after the last layer
+
 // One loop's keys, values and states; which positions they are of is the LoopSpan's.
 struct LoopCache {
-  std::vector<std::vector<float>> keys;    // [layers] of [capacity / 16][kv_width][16]
-  std::vector<std::vector<float>> values;  // [layers] of [capacity][kv_width]
-  std::vector<float> states;               // [position][hidden]: the residual after the last layer
-  std::size_t capacity = 0;                // positions per layer, a multiple of 16; slot = position % capacity
+  std::vector<KvPage> kv;            // loop 1: position / 64; later loops: a ring, position / 64 % size
+  std::vector<std::byte*> kv_table;  // the same pages as attention reads them
+  std::vector<StatePage> states;     // position / 64, null where nothing ran
 };
 
 class Timeline {
  public:
-  explicit Timeline(const ModelConfig& config) : config_(config), positions_(config) {}
+  Timeline(const ModelConfig& config, KvType type) : config_(config), type_(type), positions_(config) {}
 
   const std::vector<TokenId>& tokens() const { return positions_.tokens(); }
   const LoopSpan& span(int r) const { return positions_.span(r); }
-  LoopCache& loop(int r) { return loops_[static_cast<std::size_t>(r - 1)]; }
-  const LoopCache& loop(int r) const { return loops_[static_cast<std::size_t>(r - 1)]; }
   // What attention reads of one layer.
-  KvView view(int r, int layer) const {
-    const auto i = static_cast<std::size_t>(layer);
-    return {loop(r).keys[i].data(), loop(r).values[i].data(), loop(r).capacity, span(r).begin};
+  KvView view(int r, int layer) const;
+  // The state after loop r of a position that it ran over: [hidden].
+  float* state(int r, std::size_t position) const {
+    return loop(r).states[position / kKvPage].get() + position % kKvPage * static_cast<std::size_t>(config_.hidden_size);
   }
 
   // Positions has the words on these.
@@ -40,10 +44,14 @@ class Timeline {
 
   // Makes room in loop r for [first, end), which it is about to run; afterwards advance() marks them as run.
   void prepare(int r, std::size_t first, std::size_t end);
-  void advance(int r, std::size_t end) { positions_.advance(r, end, loop(r).capacity); }
+  void advance(int r, std::size_t end) { positions_.advance(r, end, loop(r).kv.size() * kKvPage); }
 
  private:
+  const LoopCache& loop(int r) const { return loops_[static_cast<std::size_t>(r - 1)]; }
+  std::size_t layer_bytes() const;
+
   ModelConfig config_;
+  KvType type_;
   Positions positions_;
   std::vector<LoopCache> loops_;
 };
