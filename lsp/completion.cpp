@@ -20,6 +20,7 @@ struct Plan {
   context::Cursor cursor;
   context::Depth depth;
   context::Prompt prompt;
+  bool aged = false;  // the prompt would begin differently if chosen now
   std::string line_prefix;
 };
 
@@ -60,16 +61,42 @@ void choose_depth(const ModelPort& model, const CompletionInput& input, Plan& pl
   plan.depth.revise = plan.depth.wanted - plan.depth.loops;
 }
 
-void fill_prompt(const ModelPort& model, const CompletionInput& input, Plan& plan) {
+// Names the timeline that holds what the document's memory describes.
+std::string timeline(const CompletionInput& input) {
+  return input.memory && input.memory->second_timeline ? input.session + "#2" : input.session;
+}
+
+context::Anchored::Choice fill_prompt(const ModelPort& model, const CompletionInput& input, context::Anchor& anchor, Plan& plan) {
   const auto& options = input.options;
-  const auto snippets = context::similar_snippets(*input.document, input.offset, input.others, options.snippet_count);
+  const auto snippets = [&] { return context::similar_snippets(*input.document, input.offset, input.others, options.snippet_count); };
   context::PromptBudget budget = options.budget;
   // Special tokens and paths are not counted by the budget; 16 tokens for each file leave room for them.
-  const std::size_t reserved = static_cast<std::size_t>(options.max_tokens) + 16 * (snippets.size() + 1);
+  const std::size_t reserved = static_cast<std::size_t>(options.max_tokens) + 16 * (options.snippet_count + 1);
   budget.total = std::min(budget.total, model.context > reserved + 64 ? model.context - reserved : 64);
   budget.suffix = std::min(budget.suffix, budget.total / 3);
   budget.snippets = std::min(budget.snippets, budget.total / 3);
-  plan.prompt = context::build_prompt(*input.document, input.offset, input.path, snippets, budget, model.count);
+  auto anchored = context::anchored_prompt(anchor, *input.document, input.offset, input.path, snippets, budget, model.count);
+  plan.prompt = std::move(anchored.prompt);
+  plan.aged = anchored.aged;
+  return anchored.choice;
+}
+
+// The same with the document's own anchor, where it has one. What nobody asked for may use it, but not move it.
+context::Anchored::Choice fill_prompt(const ModelPort& model, const CompletionInput& input, Plan& plan) {
+  if (input.memory && !input.ahead) return fill_prompt(model, input, input.memory->anchor, plan);
+  context::Anchor passing;
+  if (input.memory) passing = input.memory->anchor;
+  return fill_prompt(model, input, passing, plan);
+}
+
+std::string describe(context::Anchored::Choice choice) {
+  switch (choice) {
+    case context::Anchored::Choice::elsewhere: return "the prompt began anew: what stands behind the cursor is not what stood there before";
+    case context::Anchored::Choice::full: return "the prompt began anew: the window slid on";
+    case context::Anchored::Choice::kept:
+    case context::Anchored::Choice::first: break;
+  }
+  return "";
 }
 
 inference::FimPrompt fim(const context::Prompt& prompt, std::vector<inference::FimSegment>& segments, std::string_view prefix) {
@@ -108,9 +135,10 @@ struct Run {
     params.seed = input.options.seed;
     params.deadline = deadline();
     params.stop_rule = StopRule{plan.cursor, plan.line_prefix, kept};
+    params.background = input.ahead;
     std::vector<inference::FimSegment> segments;
     const std::string prefix = plan.prompt.prefix + kept;
-    inference::GenerateResult result = model.generate(input.session, fim(plan.prompt, segments, prefix), params, stop);
+    inference::GenerateResult result = model.generate(timeline(input), fim(plan.prompt, segments, prefix), params, stop);
     count(result.timings);
 
     Draft draft;
@@ -136,6 +164,8 @@ struct Run {
   void count(const inference::Timings& timings) {
     out.timings.prefill += timings.prefill_ms;
     out.timings.decode += timings.decode_ms;
+    out.timings.computed_tokens += timings.computed_tokens;
+    out.timings.prefetched_tokens += timings.prefetched_tokens;
     if (out.timings.prompt_tokens == 0) {
       out.timings.prompt_tokens = timings.prompt_tokens;
       out.timings.reused_tokens = timings.reused_tokens;
@@ -315,8 +345,10 @@ Completion complete(const ModelPort& model, const CompletionInput& given, std::s
 
   // What the model sees: the text around the cursor and passages of other open files that resemble it.
   const auto prompting = Clock::now();
-  fill_prompt(model, input, plan);
+  const auto choice = fill_prompt(model, input, plan);
   out.timings.prompt = ms_since(prompting);
+  if (input.ahead && choice != context::Anchored::Choice::kept) return std::move(out);
+  if (input.memory) run.explain(describe(choice));
   if (!plan.prompt.snippets.empty()) {
     run.explain(std::to_string(plan.prompt.snippets.size()) + " passages of other open files were shown to the model");
   }
@@ -351,16 +383,48 @@ Completion complete(const ModelPort& model, const CompletionInput& given, std::s
   return std::move(out);
 }
 
+namespace {
+
+// What prepare() and renew() ask for: the place, whether there is anything to compute for it, and its depth.
+std::optional<Plan> place_of(const ModelPort& model, const CompletionInput& input, const std::stop_token& stop) {
+  Plan plan;
+  find_place(input, plan);
+  if (stop.stop_requested() || (plan.cursor.syntax_class == context::SyntaxClass::none && !input.options.comments)) return std::nullopt;
+  choose_depth(model, input, plan);
+  return plan;
+}
+
+void prefill(const ModelPort& model, const std::string& session, const Plan& plan, std::stop_token stop) {
+  std::vector<inference::FimSegment> segments;
+  model.prefill(session, fim(plan.prompt, segments, plan.prompt.prefix), plan.depth.loops, std::move(stop));
+}
+
+}  // namespace
+
 void prepare(const ModelPort& model, const CompletionInput& given, std::stop_token stop) {
   CompletionInput input = given;
   input.offset = std::min(input.offset, input.document->text().size());
-  Plan plan;
-  find_place(input, plan);
-  if (stop.stop_requested() || (plan.cursor.syntax_class == context::SyntaxClass::none && !input.options.comments)) return;
-  choose_depth(model, input, plan);
-  fill_prompt(model, input, plan);
-  std::vector<inference::FimSegment> segments;
-  model.prefill(input.session, fim(plan.prompt, segments, plan.prompt.prefix), plan.depth.loops, std::move(stop));
+  auto plan = place_of(model, input, stop);
+  if (!plan) return;
+  fill_prompt(model, input, *plan);
+  prefill(model, timeline(input), *plan, std::move(stop));
+}
+
+void renew(const ModelPort& model, const CompletionInput& given, std::stop_token stop) {
+  CompletionInput input = given;
+  input.offset = std::min(input.offset, input.document->text().size());
+  if (!input.memory) return;
+  auto plan = place_of(model, input, stop);
+  if (!plan) return;
+  const auto next = std::make_shared<PromptMemory>(*input.memory);
+  const auto choice = fill_prompt(model, input, next->anchor, *plan);
+  if (choice == context::Anchored::Choice::kept && !plan->aged) return;
+  next->anchor = {};
+  next->second_timeline = !next->second_timeline;
+  fill_prompt(model, input, next->anchor, *plan);
+  const auto kept = std::exchange(input.memory, next);
+  prefill(model, timeline(input), *plan, stop);
+  if (!stop.stop_requested()) *kept = *next;
 }
 
 }  // namespace lsp

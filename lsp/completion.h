@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "context/anchor.h"
 #include "context/cursor.h"
 #include "context/depth.h"
 #include "context/document.h"
@@ -61,6 +62,13 @@ struct CompletionOptions {
   std::chrono::milliseconds deadline{0};  // from the start of complete(); 0: none
 };
 
+// How the prompts of one document begin, kept from request to request. For one thread, that of the engine.
+struct PromptMemory {
+  context::Anchor anchor;
+  // A document has two timelines: while one serves keystrokes, the other is made ready with a newer beginning.
+  bool second_timeline = false;
+};
+
 struct CompletionInput {
   std::string session;  // names the document's timeline, e.g. its URI
   std::string path;     // as shown to the model, relative to the workspace
@@ -70,6 +78,9 @@ struct CompletionInput {
   std::size_t offset = 0;                          // bytes
   bool explicit_request = false;                   // the user asked, rather than typed
   std::vector<context::OtherFile> others;          // most recently touched last
+  std::shared_ptr<PromptMemory> memory;            // null: the prompt is made from nothing
+  // Nobody has asked yet: others are computed for first, and a prompt that would have to begin anew is left alone.
+  bool ahead = false;
   CompletionOptions options;
 };
 
@@ -95,7 +106,9 @@ struct CompletionTimings {
   double check = 0;    // trimming and parser check
   double total = 0;
   std::size_t prompt_tokens = 0;
-  std::size_t reused_tokens = 0;
+  std::size_t reused_tokens = 0;      // of the prompt, found in the cache
+  std::size_t computed_tokens = 0;    // of the prompt, by this request
+  std::size_t prefetched_tokens = 0;  // of this and other prompts of the document, computed since the answer before
   std::size_t generated_tokens = 0;
 };
 
@@ -115,5 +128,9 @@ Completion complete(const ModelPort& model, const CompletionInput& input, std::s
 
 // Puts the prompt of a probable request into the model's cache.
 void prepare(const ModelPort& model, const CompletionInput& input, std::stop_token stop);
+
+// For idle moments: where the kept beginning of the prompt has aged, makes a new one ready in the document's other
+// timeline, and goes over to it once all of it is computed.
+void renew(const ModelPort& model, const CompletionInput& input, std::stop_token stop);
 
 }  // namespace lsp

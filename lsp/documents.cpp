@@ -99,6 +99,7 @@ void Documents::open(const OpenParams& params) {
   opened.language = context::detect_language(params.language_id, opened.path);
   opened.document = std::make_shared<const context::Document>(params.text, params.version);
   opened.syntax = std::make_shared<context::SyntaxTracker>(opened.language, opened.document);
+  opened.memory = std::make_shared<PromptMemory>();
   parser_.parse_later(opened.syntax);
   open_[params.uri] = std::move(opened);
   std::erase(recent_, params.uri);

@@ -11,6 +11,7 @@
 #include "context/language.h"
 #include "context/snippets.h"
 #include "context/syntax.h"
+#include "lsp/completion.h"
 #include "lsp/protocol.h"
 
 namespace lsp {
@@ -21,6 +22,7 @@ struct OpenDocument {
   context::Language language = context::Language::none;
   std::shared_ptr<const context::Document> document;
   std::shared_ptr<context::SyntaxTracker> syntax;
+  std::shared_ptr<PromptMemory> memory;  // how its prompts begin; the engine thread's
   std::size_t last_edit = 0;  // byte offset just behind the last edit: where the cursor probably is
 };
 

@@ -226,6 +226,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     input.language = open.language;
     input.document = ask.document;
     input.syntax = ask.syntax;
+    input.memory = open.memory;
     input.offset = ask.offset;
     input.explicit_request = ask.explicit_request;
     for (const OpenDocument* other : documents.others(open.uri)) {

@@ -70,7 +70,8 @@ StopRule read_rule(const Json& json) {
 
 Json to_json(const inference::GenerateParams& params) {
   Json json = {{"depth", params.depth}, {"max_tokens", params.max_tokens}, {"temperature", params.temperature},
-               {"top_p", params.top_p}, {"seed", params.seed}, {"banned", params.banned_first}};
+               {"top_p", params.top_p}, {"seed", params.seed}, {"banned", params.banned_first},
+               {"background", params.background}};
   if (params.deadline) json["ms_left"] = std::chrono::duration<double, std::milli>(*params.deadline - Clock::now()).count();
   if (params.stop_rule) {
     const StopRule* rule = params.stop_rule.target<StopRule>();
@@ -88,6 +89,7 @@ inference::GenerateParams read_params(const Json& json) {
   json.at("top_p").get_to(params.top_p);
   json.at("seed").get_to(params.seed);
   json.at("banned").get_to(params.banned_first);
+  json.at("background").get_to(params.background);
   if (json.contains("ms_left")) {
     // A day is as good as for ever, and cannot overflow.
     const double left = std::clamp(json.at("ms_left").get<double>(), 0.0, 864e5);
@@ -99,12 +101,14 @@ inference::GenerateParams read_params(const Json& json) {
 
 Json to_json(const inference::Timings& timings) {
   return {{"prefill", timings.prefill_ms}, {"decode", timings.decode_ms}, {"prompt", timings.prompt_tokens},
-          {"reused", timings.reused_tokens}, {"computed", timings.computed_tokens}, {"generated", timings.generated_tokens}};
+          {"reused", timings.reused_tokens}, {"computed", timings.computed_tokens}, {"generated", timings.generated_tokens},
+          {"prefetched", timings.prefetched_tokens}};
 }
 
 inference::Timings read_timings(const Json& json) {
   return {json.at("prefill").get<double>(), json.at("decode").get<double>(), json.at("prompt").get<std::size_t>(),
-          json.at("reused").get<std::size_t>(), json.at("computed").get<std::size_t>(), json.at("generated").get<std::size_t>()};
+          json.at("reused").get<std::size_t>(), json.at("computed").get<std::size_t>(), json.at("generated").get<std::size_t>(),
+          json.at("prefetched").get<std::size_t>()};
 }
 
 }  // namespace
