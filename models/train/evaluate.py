@@ -24,6 +24,7 @@ import model
 import restore
 from optimizer import Weights
 
+BATCH_TOKENS = 131072   # of a prefill
 STOPS = (bpe.END_OF_TEXT, bpe.FIM_END, bpe.FILE_SEP)
 
 
@@ -99,13 +100,14 @@ class Decoder:
     def prefill(self, prompts, room, depth):
         """Runs loops 1..depth over the prompts; self.last[r]: state after each prompt's last token."""
         s, w = self.s, self.work
-        self.length = max(map(len, prompts)) + room
-        ids = torch.full((len(prompts), self.length - room), bpe.PAD, device=self.device)
+        # Multiples of 64, which masked attention kernels ask for.
+        T = -(-max(map(len, prompts)) // 64) * 64
+        self.length = T + room
+        ids = torch.full((len(prompts), T), bpe.PAD, device=self.device)
         for i, p in enumerate(prompts):
             ids[i, :len(p)] = torch.tensor(p, device=self.device)
         self.at = torch.tensor([len(p) for p in prompts], device=self.device)
         self.cos, self.sin = model.rope_table(self.length, s, self.device)
-        T = ids.shape[1]
         cos, sin = self.cos[:T], self.sin[:T]
         self.keys, self.values, self.last, h = [], [], [], None
         e = model.rms(F.embedding(ids, w["embed"]), None, s.eps)
@@ -128,28 +130,31 @@ class Decoder:
         gate = torch.sigmoid((q.float() * layer["gate_w"][:, None, :]).sum(-1, keepdim=True) + layer["gate_b"][:, None, None])
         return (near.float() + gate * (far.float() - near.float())).to(q.dtype)
 
-    def seen(self, at, window=None):
-        j = torch.arange(self.length, device=self.device)
-        mask = j <= at[:, None]
-        if window:
-            mask = mask & (j > at[:, None] - window)
-        return mask[:, None, None, :]
+    @staticmethod
+    def attend(q, k, v, seen):
+        """q [B, heads, 1, hd] over k and v [B, kv_heads, T, hd] where seen [B, T]; each kv head is read once."""
+        B, heads, _, size = q.shape
+        scores = (q.view(B, k.shape[1], -1, size) @ k.transpose(-1, -2)).float() * size ** -0.5
+        weights = scores.masked_fill(~seen[:, None, None, :], -1e30).softmax(-1).to(v.dtype)
+        return (weights @ v).view(B, heads, 1, size)
 
     def step(self, tokens, at, depth):
         """State after `tokens` [B] at positions `at` [B], loops 1..depth."""
         s, w, row = self.s, self.work, torch.arange(len(tokens), device=self.device)
         e = model.rms(F.embedding(tokens[:, None], w["embed"]), None, s.eps)
         cos, sin = self.cos[at][:, None, None, :], self.sin[at][:, None, None, :]
-        everything, nearby, h = self.seen(at), self.seen(at, s.window), None
+        everything = torch.arange(self.length, device=self.device) <= at[:, None]
+        window = at[:, None] - torch.arange(s.window - 1, -1, -1, device=self.device)
+        h = None
         for r in range(depth):
             h = model.entry(s, e, h, w["input_gain"][r], w["state_gain"][r - 1] if r else None)
             for i, layer in enumerate(w["layers"]):
                 q, k, v = model.heads(s, h, layer, cos, sin)
                 self.keys[r][i][row, :, at], self.values[r][i][row, :, at] = k[:, :, 0], v[:, :, 0]
-                a = F.scaled_dot_product_attention(q, self.keys[0][i], self.values[0][i], attn_mask=everything, enable_gqa=True)
+                a = self.attend(q, self.keys[0][i], self.values[0][i], everything)
                 if r:
-                    near = F.scaled_dot_product_attention(q, self.keys[r][i], self.values[r][i], attn_mask=nearby, enable_gqa=True)
-                    a = self.mix(q, a, near, layer)
+                    recent = [x[row[:, None], :, window.clamp_min(0)].transpose(1, 2) for x in (self.keys[r][i], self.values[r][i])]
+                    a = self.mix(q, a, self.attend(q, *recent, window >= 0), layer)
                 h = model.finish(s, h, a, layer)
         return h[:, 0]
 
@@ -210,8 +215,9 @@ def main():
     cases, sums, began = read_cases(a.prompts, a.limit, a.part), {}, time.time()
     out = open(a.out, "w") if a.out else None
     with torch.no_grad():
-        for first in range(0, len(cases), a.batch):
-            part = cases[first:first + a.batch]
+        while cases:
+            part = cases[-min(a.batch, max(1, BATCH_TOKENS // len(cases[-1]["tokens"]))):]
+            cases = cases[:len(cases) - len(part)]
             decoder.prefill([c["tokens"] for c in part], a.new_tokens, max(depths))
             for depth in depths:
                 for bias in biases:

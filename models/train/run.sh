@@ -5,11 +5,15 @@
 #   run.sh go              all parts are there: encode the corpus and make rows (training waits for the first epoch)
 #   run.sh wait SECONDS    follows the log until training is done, or for SECONDS
 #   run.sh budget SECONDS  changes the end of the training, in seconds after its start
+#   run.sh results OUT S   waits for the judgement after the training and copies its cases and the logs to OUT
 #   run.sh home OUT        copies the exported model and the logs to OUT;  `run.sh weights OUT N` the N-th bf16 piece
+# GPUS: those that train (default all); the judgement uses all. TRAIN_FLAGS: for train.py. KERNELS: skips the choice of them.
+# LONG=1: also rows of 4096 tokens, for --long-rows $WORK/long. CONTROLS=SECONDS: the last GPU trains three short controls.
 set -u
 cd "$(dirname "$0")"
 WORK=${WORK:-/dev/shm/loopd} PACK=${PACK:-../../.pack}
-GPUS=${GPUS:-$(nvidia-smi -L | wc -l)} CORES=$(nproc)
+CARDS=$(nvidia-smi -L | wc -l) CORES=$(nproc)
+GPUS=${GPUS:-$CARDS}
 export PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=true GLOO_SOCKET_IFNAME=lo NCCL_SOCKET_IFNAME=lo NCCL_NVLS_ENABLE=0 RAYON_NUM_THREADS=$((CORES / 2))
 export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True TORCHINDUCTOR_CACHE_DIR=$WORK/inductor OMP_NUM_THREADS=4
 mkdir -p $WORK/pack $WORK/logs
@@ -27,6 +31,10 @@ tokenizer() {
 # One GPU per candidate; whichever is right and fastest is trained with.
 kernels() {
   local gpu=0 checks=""
+  if [ -n "${KERNELS:-}" ]; then
+    echo $KERNELS > $WORK/kernels
+    return
+  fi
   for name in flex cudnn-grouped cudnn-expanded flash-expanded; do
     CUDA_VISIBLE_DEVICES=$((gpu++ % GPUS)) timeout 75 python3 check.py attention --kernels $name > $logs/attention-$name.log 2>&1 &
     checks+=" $!"
@@ -41,16 +49,33 @@ train() {
     --rows $WORK/rows --out $WORK/run --tokenizer $WORK/tokenizer.json --kernels "$(cat $WORK/kernels)" \
     --seconds $1 --budget-file $WORK/budget ${TRAIN_FLAGS:-} > $logs/train.log 2>&1
   echo "exit $?" > $WORK/trained
-  local gpu=0 depth
-  CUDA_VISIBLE_DEVICES=$((GPUS - 1)) timeout 100 python3 check.py copy --kernels "$(cat $WORK/kernels)" > $logs/copy.log 2>&1 &
-  if [ -e $WORK/pack/infill.jsonl.gz ]; then
-    for depth in 1 2 3 4 6; do
-      timeout 100 python3 evaluate.py $WORK/run/weights.pt --tokenizer $WORK/tokenizer.json --int4 --gpu $((gpu++ % GPUS)) \
-        --infill $WORK/pack/infill.jsonl.gz --rows $WORK/rows/val.npy --limit 256 --depths $depth > $logs/evaluate-$depth.log 2>&1 &
-    done
-  fi
-  wait
+  judge $WORK/run/model
   touch $WORK/evaluated
+}
+
+# Every depth on every set of prompts, each GPU its share.
+judge() {
+  local gpu set
+  for ((gpu = 0; gpu < CARDS; gpu++)); do
+    for set in heldout humaneval; do
+      [ -e $WORK/pack/prompts-$set.jsonl.xz ] || continue
+      timeout ${JUDGE_SECONDS:-300} python3 evaluate.py $1 --tokenizer $WORK/tokenizer.json --int4 --gpu $gpu --part $gpu/$CARDS \
+        --prompts $WORK/pack/prompts-$set.jsonl.xz --out $logs/cases-$set-$gpu.jsonl ${JUDGE_FLAGS:-} > $logs/evaluate-$set-$gpu.log 2>&1
+    done &
+  done
+  wait
+}
+
+# Equal time on one GPU, from nothing: the looped recipe, its unlooped twin, and twice the layers (the twin of depth 2).
+controls() {
+  local name flags
+  until [ -e $WORK/rows/epoch-000.npy ]; do sleep 0.5; done
+  while read -r name flags; do
+    CUDA_VISIBLE_DEVICES=$((CARDS - 1)) python3 train.py --rows $WORK/rows --out $WORK/control-$name --kernels "$(cat $WORK/kernels)" \
+      --seconds $1 --from-warm --loops-from 0.3 --stop-loss 9 --validate-every 1000 $flags > $logs/control-$name.log 2>&1 < /dev/null
+  done <<< "looped --depths 1:.12,2:.42,3:.46
+unlooped --depths 1:1
+deep --depths 1:1 --layers 20"
 }
 
 rows() {
@@ -58,19 +83,23 @@ rows() {
   local apart=""
   [ -e $WORK/pack/heldout.xz ] && apart="--held-out $WORK/pack/heldout.xz"
   python3 corpus.py $WORK/corpus $WORK/pack/part-*.xz $apart --tokenizer $WORK/tokenizer.json --workers $((CORES * 3 / 4)) &&
-  python3 rows.py $WORK/corpus $WORK/rows --tokenizer $WORK/tokenizer.json --epochs ${EPOCHS:-30} --workers $((CORES / 2))
+  { [ -z "${LONG:-}" ] || (sleep 40; python3 rows.py $WORK/corpus $WORK/long --tokenizer $WORK/tokenizer.json --epochs 3 --seed ${SEED:-1} --length 4097 \
+      --longest 3600 --workers $((CORES / 4)) > $logs/long.log 2>&1) & } &&
+  python3 rows.py $WORK/corpus $WORK/rows --tokenizer $WORK/tokenizer.json --epochs ${EPOCHS:-30} --seed ${SEED:-1} --workers $((CORES / 2))
 }
 
 stage=$1
 case $stage in
   begin)
     cp $PACK/* $WORK/pack/
-    cp -r . $WORK/code && cd $WORK/code && mkdir -p $WORK/default && cp "$OLDPWD/../default/tokenizer.json" $WORK/default/
+    cp -r . $WORK/code && cd $WORK/code && cp -r "$OLDPWD/../default" $WORK/
     setsid nohup bash ./run.sh _tokenizer > $logs/tokenizer.log 2>&1 < /dev/null &
     setsid nohup bash ./run.sh _train $2 > $logs/stage.log 2>&1 < /dev/null &
+    [ -z "${CONTROLS:-}" ] || setsid nohup bash ./run.sh _controls $CONTROLS > $logs/controls.log 2>&1 < /dev/null &
     sleep 0.5; ls -l $WORK/pack ;;
   _tokenizer) tokenizer ;;
   _train) train $2 ;;
+  _controls) controls $2 ;;
   _rows) rows ;;
   add) cp $PACK/* $WORK/pack/; ls -l $WORK/pack ;;
   go)
@@ -89,6 +118,8 @@ case $stage in
   weights) python3 pieces.py $WORK/run/weights.pt $2 $3 ;;
   results)
     until [ -e $WORK/evaluated ] || [ $SECONDS -ge $3 ]; do sleep 0.5; done
-    cp $WORK/run/log.jsonl $logs/; tar -C $logs -czf $2/results.tgz .; cat $logs/evaluate-*.log $logs/copy.log | grep '^{' ;;
+    cp $WORK/run/log.jsonl $logs/
+    for name in looped unlooped deep; do cp $WORK/control-$name/log.jsonl $logs/control-$name.jsonl; done 2> /dev/null
+    tar -C $logs -czf $2/results.tgz .; cat $logs/evaluate-*.log | tail -n 60 ;;
 esac
 exit 0

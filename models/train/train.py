@@ -36,6 +36,7 @@ def arguments(argv=None):
     p.add_argument("--out", required=True, help="folder for log.jsonl, weights and the exported model")
     p.add_argument("--tokenizer", help="tokenizer.json to put beside the exported model")
     p.add_argument("--seconds", type=float, required=True, help="training ends this long after the process starts")
+    p.add_argument("--from-warm", action="store_true", help="count --seconds from the end of the warm-up instead")
     p.add_argument("--budget-file", help="when it exists, the number in it replaces --seconds (read while running)")
     p.add_argument("--length", type=int, default=2048, help="tokens of a row")
     p.add_argument("--batch", type=int, default=16, help="rows per GPU and step")
@@ -88,7 +89,8 @@ class Clock:
     """Rank 0's view of the time, told to everyone once per step."""
 
     def __init__(self, a, rank):
-        self.a, self.rank, self.began, self.end = a, rank, time.time(), START + a.seconds
+        self.a, self.rank, self.began = a, rank, time.time()
+        self.end = (self.began if a.from_warm else START) + a.seconds
 
     def tick(self, step, abort=False):
         """(progress in [0, 1], abort flag); progress 1 means stop."""
