@@ -50,6 +50,7 @@ extern "C" __attribute__((visibility("default"))) const cuda::Api* loopd_cuda_ap
     a.prefill_workspace = cuda::prefill_workspace;
     a.prefill_linear = cuda::prefill_linear;
     a.prefill_attention = cuda::prefill_attention;
+    a.linear_qkv = cuda::linear_qkv;
     return a;
   }();
   return version == cuda::kVersion ? &api : nullptr;

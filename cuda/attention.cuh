@@ -13,6 +13,7 @@ namespace cuda {
 
 constexpr int kAttentionWarps = 4;
 constexpr int kAtOnce = 4;  // keys a lane has in flight
+constexpr int kMaxSplits = 64;
 constexpr float kNoScore = -1e30f;  // finite, so that differences of two of them are 0 and not NaN
 
 // G query heads share a kv head; D is head_dim rounded up to 64 or 128. A key lies over D / 8 lanes, 8 elements each.
@@ -21,7 +22,7 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
   constexpr int kLanes = D / 8;
   constexpr int kKeys = 32 / kLanes;  // keys a warp reads with one load
   __shared__ float warp_largest[kAttentionWarps][G], warp_total[kAttentionWarps][G], warp_out[kAttentionWarps][G][D];
-  __shared__ float gates[G];
+  __shared__ float gates[G], part_largest[kMaxSplits + 1][G], part_factor[kMaxSplits + 1][G];
   let_next_start();
   wait_for_previous();
 
@@ -63,11 +64,15 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
   for (int g = 0; g < G; ++g) {
     largest[g] = kNoScore;
     total[g] = 0;
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      q[g][i] = real ? queries[g * p.shape.head_dim + dim + i] * scale : 0.0f;
-      out[g][i] = 0;
+    float4 low = {0, 0, 0, 0}, high = {0, 0, 0, 0};
+    if (real) {
+      low = *reinterpret_cast<const float4*>(queries + g * p.shape.head_dim + dim);
+      high = *reinterpret_cast<const float4*>(queries + g * p.shape.head_dim + dim + 4);
     }
+    q[g][0] = low.x * scale, q[g][1] = low.y * scale, q[g][2] = low.z * scale, q[g][3] = low.w * scale;
+    q[g][4] = high.x * scale, q[g][5] = high.y * scale, q[g][6] = high.z * scale, q[g][7] = high.w * scale;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) out[g][i] = 0;
   }
 
   for (int base = begin; base < end; base += kAttentionWarps * kKeys * kAtOnce) {
@@ -170,33 +175,40 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
   }
 
   if (!arrived_last(p.counters + row * p.shape.kv_heads + kv_head, static_cast<unsigned>(busy + (dual ? 1 : 0)))) return;
-  if (dual) {
-    for (int g = warp; g < G; g += kAttentionWarps) {
-      const int head = kv_head * G + g;
-      float dot = 0;
-      for (int i = lane; i < p.shape.head_dim; i += 32) dot += queries[g * p.shape.head_dim + i] * p.gate_weight[head * p.shape.head_dim + i];
-      dot = warp_sum(dot) + p.gate_bias[head];
-      if (lane == 0) gates[g] = 1 / (1 + expf(-dot));
-    }
-    __syncthreads();
+  // All parts' scores and totals at once, then their factors; the window's part comes last.
+  for (int i = tid; i < (p.splits + 1) * G; i += kAttentionWarps * 32) {
+    const int s = i / G;
+    const bool there = s < busy || (s == p.splits && dual);
+    const float* from = parts + static_cast<std::size_t>(s) * part_size + width + i % G;
+    part_largest[s][i % G] = there ? __ldcg(from) : kNoScore;
+    part_factor[s][i % G] = there ? __ldcg(from + G) : 0.0f;
   }
+  for (int g = warp; g < G && dual; g += kAttentionWarps) {
+    const int head = kv_head * G + g;
+    float dot = 0;
+    for (int i = lane; i < p.shape.head_dim; i += 32) dot += queries[g * p.shape.head_dim + i] * p.gate_weight[head * p.shape.head_dim + i];
+    dot = warp_sum(dot) + p.gate_bias[head];
+    if (lane == 0) gates[g] = 1 / (1 + expf(-dot));
+  }
+  __syncthreads();
+  if (tid < G) {
+    float most = kNoScore, weights = 0;
+    for (int s = 0; s < busy; ++s) most = fmaxf(most, part_largest[s][tid]);
+    for (int s = 0; s < busy; ++s) weights += exp2f(part_largest[s][tid] - most) * part_factor[s][tid];
+    const float share = (dual ? gates[tid] : 1.0f) / weights;
+    for (int s = 0; s < busy; ++s) part_factor[s][tid] = exp2f(part_largest[s][tid] - most) * share;
+    if (dual) part_factor[busy][tid] = (1 - gates[tid]) / part_factor[p.splits][tid];
+  }
+  __syncthreads();
+  const int there = busy + (dual ? 1 : 0);
   for (int i = tid; i < width; i += kAttentionWarps * 32) {
     const int g = i / p.shape.head_dim;
-    float most = kNoScore;
-    for (int s = 0; s < busy; ++s) most = fmaxf(most, __ldcg(parts + static_cast<std::size_t>(s) * part_size + width + g));
-    float sum = 0, weights = 0;
-    for (int s = 0; s < busy; ++s) {
-      const float* from = parts + static_cast<std::size_t>(s) * part_size;
-      const float factor = exp2f(__ldcg(from + width + g) - most);
-      sum += factor * __ldcg(from + i);
-      weights += factor * __ldcg(from + width + G + g);
+    float sum = 0;
+#pragma unroll 8
+    for (int s = 0; s < there; ++s) {
+      sum += part_factor[s][g] * __ldcg(parts + static_cast<std::size_t>(s < busy ? s : p.splits) * part_size + i);
     }
-    float mixed = sum / weights;
-    if (dual) {
-      const float* from = parts + static_cast<std::size_t>(p.splits) * part_size;
-      mixed = gates[g] * mixed + (1 - gates[g]) * (__ldcg(from + i) / __ldcg(from + width + G + g));
-    }
-    p.out[static_cast<std::size_t>(row) * p.shape.heads * p.shape.head_dim + static_cast<std::size_t>(kv_head) * width + i] = mixed;
+    p.out[static_cast<std::size_t>(row) * p.shape.heads * p.shape.head_dim + static_cast<std::size_t>(kv_head) * width + i] = sum;
   }
 }
 

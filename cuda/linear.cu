@@ -39,13 +39,13 @@ int tiles_of(Packed packed) {
   return 1;
 }
 
-LinearKernel kernel_of(Packed packed, bool many, int column_tiles) {
+LinearKernel kernel_of(Packed packed, Flavour flavour, int column_tiles) {
   switch (packed) {
-    case Packed::int4: return linear_int4(many, column_tiles);
-    case Packed::int4_zeros: return linear_int4_zeros(many, column_tiles);
-    case Packed::int8: return linear_int8(many, column_tiles);
-    case Packed::bf16: return linear_bf16(many, column_tiles);
-    case Packed::pair: return linear_pair(many, column_tiles);
+    case Packed::int4: return linear_int4(flavour, column_tiles);
+    case Packed::int4_zeros: return linear_int4_zeros(flavour, column_tiles);
+    case Packed::int8: return linear_int8(flavour, column_tiles);
+    case Packed::bf16: return linear_bf16(flavour, column_tiles);
+    case Packed::pair: return linear_pair(flavour, column_tiles);
   }
   return nullptr;
 }
@@ -58,8 +58,11 @@ std::size_t linear_workspace(const Matrix& m, int rows) {
   return kWorkspaceCounters + static_cast<std::size_t>(splits) * static_cast<std::size_t>(rows) * static_cast<std::size_t>(row_tiles(m)) * 16 * sizeof(float);
 }
 
-void linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& m, int rows, float eps, Epilogue epilogue,
-            const int* loop, const Workspace& workspace) {
+namespace {
+
+// Plans and launches; `rope` null: a plain product.
+void run(Stream stream, float* out, const float* x, const float* gain, const Matrix& m, int rows, float eps, Epilogue epilogue, const int* loop,
+         const Workspace& workspace, const RopeArguments* rope) {
   if (rows < 1 || rows > kMaxDecodeRows) return fail("linear: " + std::to_string(rows) + " rows; it takes 1 to 16");
   const Limits& device = limits();
   LinearArguments p{};
@@ -72,20 +75,26 @@ void linear(Stream stream, float* out, const float* x, const float* gain, const 
   p.group32 = m.group == 32 && m.group != m.cols;
   p.group_shift = 31;  // one group a row
   for (int tiles = m.group / kTileCols, shift = 0; m.group != m.cols && tiles > 0; tiles /= 2) p.group_shift = shift++;
+  p.head_tiles = rope ? rope->shape.head_dim / kTileRows : 1;
+  if (rope) p.rope = *rope;
 
   p.splits = splits_of(m);
   const int tiles = tiles_of(m.packed);
   const int most = std::max(1, device.multiprocessors / p.splits);
-  bool many = p.row_tiles >= 2 * most && tiles > 1;
+  Flavour flavour = rope ? Flavour::heads : p.row_tiles >= 2 * most && tiles > 1 ? Flavour::many : Flavour::few;
   // x as hi + lo where it fits; one bf16 otherwise, which is said in plugin.h. Up to 8 rows it always fits.
-  const auto shared_for = [&](bool exact, bool wide) { return columns_bytes(m, exact ? 2 * rows : rows) + sums_bytes(m, rows, wide ? tiles : 1); };
+  const std::size_t head_bytes = rope ? static_cast<std::size_t>(rows * rope->shape.head_dim) * sizeof(float) : 0;
+  const auto shared_for = [&](bool exact, Flavour f) {
+    return columns_bytes(m, exact ? 2 * rows : rows) + sums_bytes(m, rows, f == Flavour::few ? 1 : tiles) + head_bytes;
+  };
   const auto limit = static_cast<std::size_t>(device.shared_bytes) - 2048;
-  p.exact = shared_for(true, false) <= limit;
-  if (shared_for(p.exact, many) > limit) many = false;
-  const std::size_t shared = shared_for(p.exact, many);
+  p.exact = shared_for(true, rope ? flavour : Flavour::few) <= limit;
+  if (!rope && shared_for(p.exact, flavour) > limit) flavour = Flavour::few;
+  const std::size_t shared = shared_for(p.exact, flavour);
   if (shared > limit) return fail("linear: " + std::to_string(m.cols) + " columns at " + std::to_string(rows) + " rows do not fit this GPU's shared memory");
   p.columns_bytes = static_cast<int>(columns_bytes(m, p.exact ? 2 * rows : rows));
-  p.ranges = std::min(p.row_tiles, most);
+  p.sums_bytes = static_cast<int>(sums_bytes(m, rows, flavour == Flavour::few ? 1 : tiles));
+  p.ranges = std::min(p.row_tiles / p.head_tiles, most);
   if (p.splits > 1) {
     if (workspace.bytes < linear_workspace(m, rows)) return fail("linear: its workspace is too small");
     p.counters = static_cast<unsigned*>(workspace.data);
@@ -95,8 +104,29 @@ void linear(Stream stream, float* out, const float* x, const float* gain, const 
   const int slice_bytes = ceil_div(p.k_tiles, p.splits) * tile_bytes(m.packed);
   p.prefetch_tiles = std::max(1, 96 * 1024 / slice_bytes);
   const int column_tiles = ceil_div(p.exact ? 2 * rows : rows, 8);
-  launch("linear", stream, kernel_of(m.packed, many, column_tiles), dim3(static_cast<unsigned>(p.splits * p.ranges)),
+  launch("linear", stream, kernel_of(m.packed, flavour, column_tiles), dim3(static_cast<unsigned>(p.splits * p.ranges)),
          dim3(static_cast<unsigned>(warps_of(m) * 32)), shared, p);
+}
+
+}  // namespace
+
+void linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& m, int rows, float eps, Epilogue epilogue,
+            const int* loop, const Workspace& workspace) {
+  run(stream, out, x, gain, m, rows, eps, epilogue, loop, workspace, nullptr);
+}
+
+void linear_qkv(Stream stream, float* qkv, const float* x, const float* gain, const Matrix& m, const KvCache& cache, const float* bias, const float* q_gain,
+                const float* k_gain, const float* table, const Rows& rows, int count, const HeadShape& shape, float eps, const Workspace& workspace) {
+  // A block for a head pays while a head is small: then the chain of kernels is what costs. It needs whole heads of tiles.
+  const int head_tiles = shape.head_dim / kTileRows;
+  const std::size_t head_bytes = static_cast<std::size_t>(head_tiles) * static_cast<std::size_t>(k_tiles(m) * tile_bytes(m.packed));
+  const bool whole = shape.head_dim % kTileRows == 0 && shape.head_dim <= 128 && head_tiles % tiles_of(m.packed) == 0;
+  if (whole && splits_of(m) == 1 && head_bytes <= 64 * 1024) {
+    const RopeArguments rope{cache, bias, q_gain, k_gain, reinterpret_cast<const float2*>(table), rows, shape, eps};
+    return run(stream, qkv, x, gain, m, count, eps, Epilogue::store, nullptr, workspace, &rope);
+  }
+  linear(stream, qkv, x, gain, m, count, eps, Epilogue::store, nullptr, workspace);
+  rope_write(stream, qkv, cache, bias, q_gain, k_gain, table, rows, count, shape, eps);
 }
 
 }  // namespace cuda

@@ -12,6 +12,7 @@
 #include "cuda/device.cuh"
 #include "cuda/layout.h"
 #include "cuda/linear.h"
+#include "cuda/rope.cuh"
 
 namespace cuda {
 
@@ -173,8 +174,8 @@ __device__ __forceinline__ void emit(const LinearArguments& p, int first, int ti
   }
 }
 
-// T row tiles a warp at a time, N column tiles of 8.
-template <Packed P, int T, int N>
+// T row tiles a warp at a time, N column tiles of 8. Heads: the rows are those of attention heads, which a block finishes.
+template <Packed P, int T, int N, bool Heads>
 __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p) {
   extern __shared__ __align__(16) unsigned char shared[];
   __shared__ float norm_scratch[kMaxDecodeRows * 16];
@@ -185,8 +186,9 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
   const int range = static_cast<int>(blockIdx.x) / p.splits;
   const int k_begin = p.k_tiles * split / p.splits;
   const int k_end = p.k_tiles * (split + 1) / p.splits;
-  const int row_begin = static_cast<int>(static_cast<long long>(p.row_tiles) * range / p.ranges);
-  const int row_end = static_cast<int>(static_cast<long long>(p.row_tiles) * (range + 1) / p.ranges);
+  const int units = p.row_tiles / p.head_tiles;  // ranges do not cut through a head
+  const int row_begin = static_cast<int>(static_cast<long long>(units) * range / p.ranges) * p.head_tiles;
+  const int row_end = static_cast<int>(static_cast<long long>(units) * (range + 1) / p.ranges) * p.head_tiles;
   const int own_begin = k_begin + (k_end - k_begin) * warp / warps;
   const int own_end = k_begin + (k_end - k_begin) * (warp + 1) / warps;
   constexpr int kBytes = tile_bytes(P);
@@ -333,7 +335,24 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
       return sum;
     };
     const int tiles = min(T, row_end - row_tile);
-    if (p.splits == 1) {
+    if constexpr (Heads) {
+      const int head_dim = p.head_tiles * 16;
+      float* whole = reinterpret_cast<float*>(shared + p.columns_bytes + p.sums_bytes);  // [rows][head_dim]
+      const int within = row_tile % p.head_tiles * 16;
+      for (int i = static_cast<int>(threadIdx.x); i < tiles * 16 * p.rows; i += static_cast<int>(blockDim.x)) {
+        const int row = i / (tiles * 16);
+        const int at = i % (tiles * 16);
+        whole[row * head_dim + within + at] = value(row, at);
+      }
+      __syncthreads();
+      if (within + tiles * 16 == head_dim) {
+        const int head = row_tile / p.head_tiles;
+        for (int row = warp; row < p.rows; row += warps) {
+          if (p.rope.rows.loop[row] == 0) continue;
+          finish_head(p.rope, row, head, lane, whole + row * head_dim, p.out + static_cast<std::size_t>(row) * p.outputs + head * head_dim);
+        }
+      }
+    } else if (p.splits == 1) {
       emit(p, row_tile, tiles, value);
     } else {
       for (int i = static_cast<int>(threadIdx.x); i < tiles * 16 * p.rows; i += static_cast<int>(blockDim.x)) {
@@ -358,10 +377,12 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
 }
 
 template <Packed P>
-LinearKernel pick_linear(bool many, int column_tiles) {
+LinearKernel pick_linear(Flavour flavour, int column_tiles) {
   constexpr int T = Kind<P>::tiles;
-  if (many) return column_tiles <= 1 ? linear_kernel<P, T, 1> : column_tiles <= 2 ? linear_kernel<P, T, 2> : linear_kernel<P, (T > 2 ? 2 : T), 4>;
-  return column_tiles <= 1 ? linear_kernel<P, 1, 1> : column_tiles <= 2 ? linear_kernel<P, 1, 2> : linear_kernel<P, 1, 4>;
+  constexpr int kWide = T > 2 ? 2 : T;  // registers do for two row tiles beside four column tiles
+  if (flavour == Flavour::heads) return column_tiles <= 1 ? linear_kernel<P, T, 1, true> : column_tiles <= 2 ? linear_kernel<P, T, 2, true> : linear_kernel<P, kWide, 4, true>;
+  if (flavour == Flavour::many) return column_tiles <= 1 ? linear_kernel<P, T, 1, false> : column_tiles <= 2 ? linear_kernel<P, T, 2, false> : linear_kernel<P, kWide, 4, false>;
+  return column_tiles <= 1 ? linear_kernel<P, 1, 1, false> : column_tiles <= 2 ? linear_kernel<P, 1, 2, false> : linear_kernel<P, 1, 4, false>;
 }
 
 }  // namespace cuda

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "cuda/plugin.h"
+#include "cuda/rope.h"
 
 namespace cuda {
 
@@ -28,15 +29,21 @@ struct LinearArguments {
   int prefetch_tiles;       // row tiles a block asks into L2 before the kernel before it ends
   float eps;
   Epilogue epilogue;
+  int head_tiles;      // row tiles of an attention head where the product is finished by `rope`, else 1
+  int sums_bytes;      // of the warps' sums in shared memory; a finished head follows
+  RopeArguments rope;
 };
 
 using LinearKernel = void (*)(LinearArguments);
 
-// The kernel for `many` row tiles a block or few, and 8-column tiles 1, 2 or up to 4.
-LinearKernel linear_int4(bool many, int column_tiles);
-LinearKernel linear_int4_zeros(bool many, int column_tiles);
-LinearKernel linear_int8(bool many, int column_tiles);
-LinearKernel linear_bf16(bool many, int column_tiles);
-LinearKernel linear_pair(bool many, int column_tiles);
+// Whether a block takes one row tile at a time or several, or whole heads that it then finishes as rope_write() does.
+enum class Flavour { few, many, heads };
+
+// The kernel for a flavour and 8-column tiles 1, 2 or up to 4.
+LinearKernel linear_int4(Flavour flavour, int column_tiles);
+LinearKernel linear_int4_zeros(Flavour flavour, int column_tiles);
+LinearKernel linear_int8(Flavour flavour, int column_tiles);
+LinearKernel linear_bf16(Flavour flavour, int column_tiles);
+LinearKernel linear_pair(Flavour flavour, int column_tiles);
 
 }  // namespace cuda

@@ -3,6 +3,6 @@
 
 namespace cuda {
 
-LinearKernel linear_bf16(bool many, int column_tiles) { return pick_linear<Packed::bf16>(many, column_tiles); }
+LinearKernel linear_bf16(Flavour flavour, int column_tiles) { return pick_linear<Packed::bf16>(flavour, column_tiles); }
 
 }  // namespace cuda

@@ -3,6 +3,6 @@
 
 namespace cuda {
 
-LinearKernel linear_int4(bool many, int column_tiles) { return pick_linear<Packed::int4>(many, column_tiles); }
+LinearKernel linear_int4(Flavour flavour, int column_tiles) { return pick_linear<Packed::int4>(flavour, column_tiles); }
 
 }  // namespace cuda

@@ -3,6 +3,6 @@
 
 namespace cuda {
 
-LinearKernel linear_int4_zeros(bool many, int column_tiles) { return pick_linear<Packed::int4_zeros>(many, column_tiles); }
+LinearKernel linear_int4_zeros(Flavour flavour, int column_tiles) { return pick_linear<Packed::int4_zeros>(flavour, column_tiles); }
 
 }  // namespace cuda

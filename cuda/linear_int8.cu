@@ -3,6 +3,6 @@
 
 namespace cuda {
 
-LinearKernel linear_int8(bool many, int column_tiles) { return pick_linear<Packed::int8>(many, column_tiles); }
+LinearKernel linear_int8(Flavour flavour, int column_tiles) { return pick_linear<Packed::int8>(flavour, column_tiles); }
 
 }  // namespace cuda

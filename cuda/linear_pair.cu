@@ -3,6 +3,6 @@
 
 namespace cuda {
 
-LinearKernel linear_pair(bool many, int column_tiles) { return pick_linear<Packed::pair>(many, column_tiles); }
+LinearKernel linear_pair(Flavour flavour, int column_tiles) { return pick_linear<Packed::pair>(flavour, column_tiles); }
 
 }  // namespace cuda

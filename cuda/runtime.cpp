@@ -6,7 +6,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <mutex>
+#include <utility>
 
 #include "cuda/table.h"
 
@@ -86,6 +88,21 @@ const Limits& limits() {
   }
   cached = device;
   return entry;
+}
+
+bool prepare(const void* kernel, std::size_t shared, const char* name) {
+  // The most that a kernel was set up for, for each device: attributes belong to its context.
+  static std::mutex mutex;
+  static std::map<std::pair<int, const void*>, std::size_t> known;
+  int device = 0;
+  cudaGetDevice(&device);
+  const std::lock_guard lock(mutex);
+  const auto [entry, fresh] = known.try_emplace({device, kernel}, 48 * 1024);
+  if (fresh && !check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared), name)) return false;
+  if (shared <= entry->second) return true;
+  if (!check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), name)) return false;
+  entry->second = shared;
+  return true;
 }
 
 int device_count() {

@@ -21,15 +21,17 @@ struct Limits {
 };
 const Limits& limits();  // of the current device
 
+// Sets a kernel up for `shared` bytes of dynamic shared memory, once. All kernels ask for the same split of L1 and shared
+// memory: a multiprocessor must run empty before it changes that, and then kernels would not overlap.
+bool prepare(const void* kernel, std::size_t shared, const char* name);
+
 inline cudaStream_t native(Stream stream) { return reinterpret_cast<cudaStream_t>(stream); }
 
 // Launches with programmatic dependent launch where the device has it: the kernel may start while the one before it
 // still runs, and must call wait_for_previous() before it touches anything that an earlier kernel wrote or reads.
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, Arguments... arguments) {
-  if (shared > 48 * 1024) {
-    if (!check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), name)) return;
-  }
+  if (!prepare(reinterpret_cast<const void*>(kernel), shared, name)) return;
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;

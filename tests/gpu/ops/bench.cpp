@@ -105,24 +105,35 @@ struct Model {
     sync("making the model");
   }
 
+  bool alone = false;  // wait after every operation, so that none overlaps another
+  bool fused = true;   // linear_qkv instead of linear and rope_write
+  void after() {
+    if (alone) sync("an operation alone");
+  }
+
   void run_loop(int batch, int r) {
     const Shape& s = shape;
-    api->set_loop(stream, rows, batch, r);
-    api->enter(stream, hidden.data, hidden.data, embedding.matrix, s.loopd ? input_gain.data : nullptr, nullptr, 6, rows, batch, s.width, kEps);
+    const float* head_gain = s.loopd ? gain.data : nullptr;
+    api->set_loop(stream, rows, batch, r), after();
+    api->enter(stream, hidden.data, hidden.data, embedding.matrix, s.loopd ? input_gain.data : nullptr, nullptr, 6, rows, batch, s.width, kEps), after();
     for (const Layer& layer : layers) {
       const cuda::KvCache cache{cuda::Type::bf16, layer.keys.data, layer.values.data};
-      api->linear(stream, qkv.data, hidden.data, gain.data, layer.qkv.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view);
-      api->rope_write(stream, qkv.data, cache, nullptr, s.loopd ? gain.data : nullptr, s.loopd ? gain.data : nullptr, rotation.data, rows, batch, heads, kEps);
-      api->attention(stream, mixed.data, qkv.data, cache, gate_weight.data, gate_bias.data, rows, batch, heads, 64, kSplits, workspace.view);
-      api->linear(stream, hidden.data, mixed.data, nullptr, layer.o.matrix, batch, kEps, cuda::Epilogue::add, rows.loop, workspace.view);
-      api->linear(stream, inner.data, hidden.data, gain.data, layer.gate_up.matrix, batch, kEps, cuda::Epilogue::swiglu, nullptr, workspace.view);
-      api->linear(stream, hidden.data, inner.data, nullptr, layer.down.matrix, batch, kEps, cuda::Epilogue::add, rows.loop, workspace.view);
+      if (fused) {
+        api->linear_qkv(stream, qkv.data, hidden.data, gain.data, layer.qkv.matrix, cache, nullptr, head_gain, head_gain, rotation.data, rows, batch, heads, kEps, workspace.view), after();
+      } else {
+        api->linear(stream, qkv.data, hidden.data, gain.data, layer.qkv.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view), after();
+        api->rope_write(stream, qkv.data, cache, nullptr, head_gain, head_gain, rotation.data, rows, batch, heads, kEps), after();
+      }
+      api->attention(stream, mixed.data, qkv.data, cache, gate_weight.data, gate_bias.data, rows, batch, heads, 64, kSplits, workspace.view), after();
+      api->linear(stream, hidden.data, mixed.data, nullptr, layer.o.matrix, batch, kEps, cuda::Epilogue::add, rows.loop, workspace.view), after();
+      api->linear(stream, inner.data, hidden.data, gain.data, layer.gate_up.matrix, batch, kEps, cuda::Epilogue::swiglu, nullptr, workspace.view), after();
+      api->linear(stream, hidden.data, inner.data, nullptr, layer.down.matrix, batch, kEps, cuda::Epilogue::add, rows.loop, workspace.view), after();
     }
   }
   void choose(int batch) {
-    api->linear(stream, logits.data, hidden.data, gain.data, embedding.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view);
-    api->argmax(stream, choices.data, logits.data, batch, shape.vocab, nullptr, nullptr, -1, 0);
-    api->feed_back(stream, rows, choices.data, batch, history.data, 1024, step.data);
+    api->linear(stream, logits.data, hidden.data, gain.data, embedding.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view), after();
+    api->argmax(stream, choices.data, logits.data, batch, shape.vocab, nullptr, nullptr, -1, 0), after();
+    api->feed_back(stream, rows, choices.data, batch, history.data, 1024, step.data), after();
   }
 };
 
@@ -147,7 +158,73 @@ double time_graph(int times, const Record& record) {
   return runs[runs.size() / 2];
 }
 
+// What a run of `steps` tokens at depth 2 leaves: the last logits and all choices.
+struct Outcome {
+  std::vector<float> logits;
+  std::vector<cuda::Choice> history;
+  bool operator==(const Outcome& other) const {
+    return std::memcmp(logits.data(), other.logits.data(), logits.size() * sizeof(float)) == 0 &&
+           std::memcmp(history.data(), other.history.data(), history.size() * sizeof(cuda::Choice)) == 0;
+  }
+};
+
+Outcome run_steps(Model& model, int batch, int context, int steps, bool alone, bool fused) {
+  std::vector<int> token, position;
+  for (int b = 0; b < batch; ++b) {
+    token.push_back(3 + b);
+    position.push_back(context - b);
+  }
+  model.token.set(token);
+  model.position.set(position);
+  model.depth.set(std::vector<int>(token.size(), 2));
+  model.step.set({0});
+  model.history.poison();
+  model.alone = alone;
+  model.fused = fused;
+  const auto step = [&] {
+    model.run_loop(batch, 1);
+    model.run_loop(batch, 2);
+    model.choose(batch);
+  };
+  if (alone) {
+    for (int i = 0; i < steps; ++i) step();
+  } else {
+    if (!api->graph_begin(stream)) die("graph_begin");
+    step();
+    const cuda::Graph graph = api->graph_end(stream);
+    if (!graph) die("graph_end");
+    for (int i = 0; i < steps; ++i) api->graph_launch(graph, stream);
+    sync("a graph of a step");
+    api->graph_destroy(graph);
+  }
+  return {model.logits.get(), model.history.get()};
+}
+
 }  // namespace
+
+// Kernels that overlap in a graph must leave the same bits as kernels run one by one, and so must any batch a row is in.
+void test_model() {
+  Group group("a step's overlap and batch");
+  for (const Shape& shape : kShapes) {
+    if (shape.layers > 20 || (quick && !shape.loopd)) continue;
+    Shape few = shape;
+    few.layers = std::min(few.layers, 6);
+    std::vector<cuda::Choice> single;
+    for (const int batch : {1, 3, 8}) {
+      Model model(few, batch, 200);
+      const Outcome want = run_steps(model, batch, 200, 8, true, false);
+      bool finite = true;
+      for (const float logit : want.logits) finite = finite && std::isfinite(logit);
+      group.check("finite logits", finite ? 0 : 1, 0);
+      for (int run = 0; run < 10; ++run) {
+        group.check(std::string(shape.name) + " batch " + std::to_string(batch) + " run " + std::to_string(run), run_steps(model, batch, 200, 8, false, run % 2 == 0) == want ? 0 : 1, 0);
+      }
+      const std::vector<cuda::Choice> first(want.history.begin(), want.history.begin() + 8);
+      if (batch == 1) single = first;
+      group.check(std::string(shape.name) + " row 0 alone", std::memcmp(first.data(), single.data(), 8 * sizeof(cuda::Choice)) == 0 ? 0 : 1, 0);
+    }
+  }
+}
 
 void bench(const std::string& name) {
   const Shape* shape = nullptr;
