@@ -75,6 +75,9 @@ const std::vector<Flag>& flags() {
       {"--ids", "logits", true, [](Options& o, Text v) { o.ids = integers("--ids", v, 0, largest); }},
       {"--all", "logits", false, [](Options& o, Text) { o.all = true; }},
       {"--depths", "eval bench", true, [](Options& o, Text v) { o.depths = integers("--depths", v, 1, 64); }},
+      {"--synthetic", "bench", true, [](Options& o, Text v) { o.synthetic = v; }},
+      {"--batch", "bench", true, [](Options& o, Text v) { o.batches = integers("--batch", v, 1, 16); }},
+      {"--context", "bench", true, [](Options& o, Text v) { o.contexts = integers("--context", v, 0, 1 << 20); }},
       {"--limit", "eval", true, [](Options& o, Text v) { o.limit = integer("--limit", v, 1, largest); }},
       {"--max-tokens", "complete eval", true, [](Options& o, Text v) { o.max_tokens = integer("--max-tokens", v, 1, 4096); }},
       {"--shown", "eval", false, [](Options& o, Text) { o.shown = true; }},
@@ -200,7 +203,7 @@ std::string usage() {
   loopd tokenize | detokenize   text to a JSON array of token ids, and back; stdin to stdout
   loopd eval infill FILE.jsonl[.gz] [--depths 1,2,3] [--limit N] [--max-tokens N] [--shown]
         [--print-prompts]       exact match, edit similarity and times, per depth; or only the prompts' token ids
-  loopd bench decode|prefill [--depths 1,2,3]
+  loopd bench decode|prefill [--depths 1,2,3] [--synthetic 40b-loop:int4 [--batch 1,8] [--context 0,8192]]
                                 milliseconds per token or tokens per second, and the bandwidth they come to
   loopd doctor                  what runs where, and what would stop a completion
   loopd --help | --version

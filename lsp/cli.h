@@ -39,6 +39,9 @@ struct Options {
   std::vector<int> ids;
   bool all = false;
   std::vector<int> depths;
+  std::string synthetic;            // bench: a shape in place of a model
+  std::vector<int> batches;         // bench: rows a step
+  std::vector<int> contexts;        // bench: tokens before
   std::optional<int> limit;
   std::optional<int> max_tokens;
   bool shown = false;

@@ -80,6 +80,7 @@ double prefill_rate(const std::shared_ptr<const inference::Engine>& engine, int 
 }  // namespace
 
 int bench(const Options& options, const Settings& settings) {
+  if (!options.synthetic.empty() || options.device == "cuda") return bench_gpu(options, settings);
   inference::EngineOptions wanted = engine_options(options, settings);
   wanted.need_tokenizer = false;
   const auto engine = inference::Engine::load(wanted);

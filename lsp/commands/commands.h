@@ -15,6 +15,7 @@ int tokenize(const Options& options, const Settings& settings);
 int detokenize(const Options& options, const Settings& settings);
 int doctor(const Options& options, const Settings& settings);
 int bench(const Options& options, const Settings& settings);
+int bench_gpu(const Options& options, const Settings& settings);  // of bench: --synthetic, or --device cuda
 int evaluate_infill(const Options& options, const Settings& settings);
 
 }  // namespace lsp
