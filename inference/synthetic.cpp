@@ -87,7 +87,7 @@ std::unique_ptr<Model> synthetic_model(const std::string& name) {
   };
   model->embedding = small ? matrix(WeightType::int8, config.vocab_size, config.hidden_size, config.hidden_size)
                            : matrix(WeightType::bf16, config.vocab_size, config.hidden_size, 0);
-  if (!config.tie_word_embeddings) model->head = model->embedding;
+  if (!config.tie_word_embeddings) model->head = projection(config.vocab_size, config.hidden_size);
   model->norm = ones(config.hidden_size);
   for (int i = 0; i < config.layers; ++i) {
     Layer layer;

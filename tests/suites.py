@@ -69,6 +69,7 @@ def scripted_suites():
         Suite("neovim", ["tests/clients/neovim/run"], "release", 120, environment=released),
         Suite("emacs", ["tests/clients/emacs/run"], "release", 120, environment=released),
         Suite("vscode", ["tests/clients/vscode/run"], "release", 900, environment=released),
+        Suite("gpu", ["tests/gpu/run"], "release", 1800),
         Suite("try", ["scripts/try"], "release", 300, one_case=True, environment=released),
     ]
 
