@@ -61,6 +61,7 @@ std::vector<Finding> examine_model(const Options& options, const Settings& setti
     const auto engine = open_engine(options, settings);
     const inference::EngineInfo& info = engine->info();
     findings.push_back({subject, true, describe(info) + "; loaded in " + milliseconds(start)});
+    findings.push_back({"device", true, info.device + ", kernels " + info.kernels + (info.device_reason.empty() ? "" : ": " + info.device_reason)});
     const std::size_t tokens = settings.context_tokens;
     findings.push_back({"cache", true,
                         std::to_string(info.kv_bytes_per_token) + " bytes per token and document, " +

@@ -52,7 +52,8 @@ std::shared_ptr<const inference::Engine> open_engine(const Options& options, con
 
 LoadedModel with_sessions(const std::shared_ptr<const inference::Engine>& engine, Turns* turns) {
   constexpr std::size_t most = 4;  // documents whose cache is kept
-  const auto sessions = std::make_shared<Sessions>(engine, most, turns);
+  // A GPU runs several requests in one batch, and is fair to them; taking turns would keep them apart.
+  const auto sessions = std::make_shared<Sessions>(engine, most, engine->info().device == "cuda" ? nullptr : turns);
   LoadedModel loaded;
   loaded.model = engine->info().model_dir;
   loaded.device = engine->info().device;
