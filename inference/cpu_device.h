@@ -39,6 +39,7 @@ class CpuLane final : public Lane {
   std::size_t cached() const override { return timeline_.span(1).end; }
   std::size_t replace(std::span<const TokenId> tokens) override { return timeline_.replace(tokens); }
   void append(TokenId token) override { timeline_.append(token); }
+  bool exact_batches() const override { return true; }
   bool run(int depth, std::size_t first_needed, const std::stop_token& stop, const Deadline& deadline) override {
     const std::lock_guard lock(device_.mutex_);
     return device_.forward_.run(timeline_, depth, first_needed, stop, deadline);

@@ -69,6 +69,9 @@ struct GenerateParams {
   // Called after each token with the whole text so far (without `forced`); true ends generation ("stop_rule").
   std::function<bool(std::string_view)> stop_rule;
   std::optional<std::chrono::steady_clock::time_point> deadline;
+  // Texts that what is generated may repeat: past versions, text cut elsewhere. They change how long it takes, nothing else.
+  std::vector<std::string> copy_from;
+  bool speculate = true;  // check several guessed tokens at once where that pays; never changes the result
   bool background = false;  // nobody waits for it: whoever serves several callers serves the others first
 };
 
@@ -83,6 +86,10 @@ struct Timings {
   std::size_t computed_tokens = 0;  // of the prompt, run through the model
   std::size_t generated_tokens = 0;
   std::size_t prefetched_tokens = 0;  // computed for this session since the answer before, by whoever keeps it ready
+  std::size_t drafted_tokens = 0;   // guesses that were checked
+  std::size_t accepted_tokens = 0;  // of them, what the model would have generated anyway
+  std::size_t verify_runs = 0;      // runs that checked guesses
+  double verify_ms = 0;             // their part of decode_ms
 };
 
 struct GenerateResult {

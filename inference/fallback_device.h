@@ -48,6 +48,7 @@ class FallbackLane final : public Lane {
   std::size_t cached() const override { return lane_->cached(); }
   std::size_t replace(std::span<const TokenId> tokens) override { return lane_->replace(tokens); }
   void append(TokenId token) override { lane_->append(token); }
+  bool exact_batches() const override { return lane_->exact_batches(); }
   bool run(int depth, std::size_t first_needed, const std::stop_token& stop, const Deadline& deadline) override {
     return attempt([&] { return lane_->run(depth, first_needed, stop, deadline); }, [] {});
   }

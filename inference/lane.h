@@ -48,6 +48,10 @@ class Lane {
   // Logits [count][vocab] after positions [first, first + count) of loop `depth`, which must have run.
   virtual std::vector<float> logits(int depth, std::size_t first, std::size_t count) = 0;
 
+  // Whether a position's results are the same to the last bit however many positions run together, so that drafts may be
+  // checked in a batch.
+  virtual bool exact_batches() const { return false; }
+
   // The likeliest allowed token after the last position, the smaller id among equals, as greedy sampling picks it from
   // logits(); nothing where this device leaves the choice to the caller.
   virtual std::optional<Sampled> greedy(int depth, const GreedyRule& rule) {

@@ -92,6 +92,11 @@ std::vector<NamedOps> every_fast_ops();
 // The instruction set fast_ops() runs on, e.g. "AVX3_DL".
 const char* fast_ops_target();
 
+// Index of the largest of `count` >= 1 values, the smaller one among equals.
+std::size_t largest_index(const float* values, std::size_t count);
+// log of the sum of exp(values).
+float log_sum_exp(const float* values, std::size_t count);
+
 // mixed[row][head] = g * global + (1 - g) * local with g = sigmoid(query . weight[head] + bias[head]): how loops >= 2
 // combine their two attentions. Small enough to have one implementation.
 void mix_by_gate(float* mixed, const float* global, const float* local, const float* queries, const float* weight,

@@ -125,6 +125,35 @@ void swiglu(ThreadPool& pool, float* out, const float* gate, const float* up, st
   });
 }
 
+std::size_t find_largest(const float* values, std::size_t count) {
+  const F d;
+  const std::size_t lanes = hn::Lanes(d);
+  const float largest = largest_of(values, count);
+  const auto wanted = hn::Set(d, largest);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto found = hn::FindFirstTrue(d, hn::Eq(hn::LoadU(d, values + i), wanted));
+    if (found >= 0) return i + static_cast<std::size_t>(found);
+  }
+  for (; i < count; ++i) {
+    if (values[i] == largest) return i;
+  }
+  return 0;
+}
+
+float sum_exponentials(const float* values, std::size_t count) {
+  const F d;
+  const std::size_t lanes = hn::Lanes(d);
+  const float largest = largest_of(values, count);
+  const auto shift = hn::Set(d, largest);
+  auto sums = hn::Zero(d);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) sums = hn::Add(sums, hn::Exp(d, hn::Sub(hn::LoadU(d, values + i), shift)));
+  float sum = hn::GetLane(hn::SumOfLanes(d, sums));
+  for (; i < count; ++i) sum += std::exp(values[i] - largest);
+  return largest + std::log(sum);
+}
+
 const char* target() { return hwy::TargetName(HWY_TARGET); }
 
 Ops table() { return {embed, rms_norm, matmul, rope, store, attention, swiglu}; }
@@ -137,6 +166,8 @@ namespace inference {
 
 HWY_EXPORT(table);
 HWY_EXPORT(target);
+HWY_EXPORT(find_largest);
+HWY_EXPORT(sum_exponentials);
 
 const Ops& fast_ops() {
   static const Ops ops = HWY_DYNAMIC_DISPATCH(table)();
@@ -155,6 +186,9 @@ std::vector<NamedOps> every_fast_ops() {
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   return tables;
 }
+
+std::size_t largest_index(const float* values, std::size_t count) { return HWY_DYNAMIC_DISPATCH(find_largest)(values, count); }
+float log_sum_exp(const float* values, std::size_t count) { return HWY_DYNAMIC_DISPATCH(sum_exponentials)(values, count); }
 
 const char* fast_ops_target() { return HWY_DYNAMIC_DISPATCH(target)(); }
 

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "hwy/cache_control.h"
@@ -216,6 +217,11 @@ HWY_NOINLINE void multiply_tile(const std::uint8_t* weights, const Scale* scales
 #else
   const Sums d32;
   const Floats d;
+  // An instruction takes four cycles and two start in every one: eight sums at a time keep both units busy. Sums of
+  // integers come out the same however they are split.
+  constexpr std::size_t kChains = kTokens * (kInt8 ? 2 : 1) >= 6 ? 1 : kTokens >= 3 || kInt8 ? 2 : 4;
+  constexpr std::size_t kPart = kInt8 ? 1 : 2;  // chains that one load feeds
+  constexpr std::size_t kSteps = kChains > kPart ? kChains / kPart : 1;
   for (std::size_t lane = 0; lane < kPackRows; lane += hn::Lanes(d)) {
     hn::Vec<Floats> sum[kTokens], part[kTokens];
     for (std::size_t t = 0; t < kTokens; ++t) sum[t] = hn::Zero(d);
@@ -226,33 +232,41 @@ HWY_NOINLINE void multiply_tile(const std::uint8_t* weights, const Scale* scales
       for (std::size_t t = 0; t < kTokens; ++t) part[t] = hn::Zero(d);
       for (const std::size_t end = block + in.x.span; block < end; ++block) {
         const std::uint8_t* bytes = weights + block * kBlockBytes + lane * 4;
-        SumsV products[kTokens], upper[kTokens];
+        SumsV products[kTokens][kChains], upper[kTokens][kChains];
         for (std::size_t t = 0; t < kTokens; ++t) {
-          products[t] = hn::Set(d32, !kInt8 || kOffsetsInSums ? in.offset(t, block) : 0);
-          if (kInt8) upper[t] = hn::Zero(d32);
+          for (std::size_t c = 0; c < kChains; ++c) products[t][c] = upper[t][c] = hn::Zero(d32);
+          if (!kInt8 || kOffsetsInSums) products[t][0] = hn::Set(d32, in.offset(t, block));
         }
-        for (std::size_t i = 0; i < kPackBlock / kColumns; ++i, bytes += kPackRows * 4) {
-          const Bytes four = load_bytes(bytes);
-          // A token alone waits for memory: ask for what comes a few microseconds later.
-          if (kTokens == 1) hwy::Prefetch(bytes + 2048);
-          if constexpr (kInt8) {
-            for (std::size_t t = 0; t < kTokens; ++t) {
-              products[t] = add_signed_products(products[t], four, in.low(t, block * kPackBlock + i * 4));
-              upper[t] = add_signed_products(upper[t], four, in.high(t, block * kPackBlock + i * 4));
-            }
-          } else {
-            const Bytes even = low_nibbles(four), odd = high_nibbles(four);
-            for (std::size_t t = 0; t < kTokens; ++t) {
-              products[t] = add_products(products[t], even, in.low(t, block * kPackBlock + i * 8));
-              products[t] = add_products(products[t], odd, in.low(t, block * kPackBlock + i * 8 + 4));
+        for (std::size_t i = 0; i < kPackBlock / kColumns; i += kSteps) {
+          for (std::size_t step = 0; step < kSteps; ++step, bytes += kPackRows * 4) {
+            const Bytes four = load_bytes(bytes);
+            // A token alone waits for memory: ask for what comes a few microseconds later.
+            if (kTokens == 1) hwy::Prefetch(bytes + 2048);
+            const std::size_t col = block * kPackBlock + (i + step) * kColumns, c = step * kPart % kChains;
+            if constexpr (kInt8) {
+              for (std::size_t t = 0; t < kTokens; ++t) {
+                products[t][c] = add_signed_products(products[t][c], four, in.low(t, col));
+                upper[t][c] = add_signed_products(upper[t][c], four, in.high(t, col));
+              }
+            } else {
+              const Bytes even = low_nibbles(four), odd = high_nibbles(four);
+              constexpr std::size_t kOdd = kChains > 1 ? 1 : 0;
+              for (std::size_t t = 0; t < kTokens; ++t) {
+                products[t][c] = add_products(products[t][c], even, in.low(t, col));
+                products[t][c + kOdd] = add_products(products[t][c + kOdd], odd, in.low(t, col + 4));
+              }
             }
           }
         }
         const auto scale = load_scales(scale_row);
         if (--blocks_left == 0) scale_row += kPackRows, blocks_left = blocks_per_scale;
         for (std::size_t t = 0; t < kTokens; ++t) {
-          if (kInt8) products[t] = hn::Add(products[t], hn::ShiftLeft<7>(upper[t]));
-          part[t] = hn::MulAdd(hn::ConvertTo(d, products[t]), scale, part[t]);
+          for (std::size_t c = 1; c < kChains; ++c) {
+            products[t][0] = hn::Add(products[t][0], products[t][c]);
+            if (kInt8) upper[t][0] = hn::Add(upper[t][0], upper[t][c]);
+          }
+          if (kInt8) products[t][0] = hn::Add(products[t][0], hn::ShiftLeft<7>(upper[t][0]));
+          part[t] = hn::MulAdd(hn::ConvertTo(d, products[t][0]), scale, part[t]);
         }
       }
       for (std::size_t t = 0; t < kTokens; ++t) sum[t] = hn::MulAdd(part[t], hn::Set(d, in.scale(t, span)), sum[t]);
@@ -261,6 +275,9 @@ HWY_NOINLINE void multiply_tile(const std::uint8_t* weights, const Scale* scales
   }
 #endif
 }
+
+template <std::size_t kCount>
+using Tokens = std::integral_constant<std::size_t, kCount>;
 
 template <bool kInt8, class Scale>
 void multiply_rows(const Product& product, const Scale* scales, std::size_t tile, const Quantized& x, std::size_t rows) {
@@ -274,23 +291,21 @@ void multiply_rows(const Product& product, const Scale* scales, std::size_t tile
   // Eight tokens and two parts of int8 activations would not fit the registers.
   constexpr std::size_t kMost = kInt8 ? 4 : 8;
   float sums[kMost][kPackRows];
-  for (std::size_t row = 0; row < rows;) {
+  for (std::size_t row = 0; row < rows; row += kMost) {
+    const std::size_t tokens = std::min(kMost, rows - row);
     const TileInput in{x, cols, row, cols / (kPackBlock * x.span)};
-    std::size_t tokens = 1;
-    if (!kInt8 && rows - row >= 8) {
-      tokens = 8;
-      if constexpr (!kInt8) multiply_tile<8, kInt8>(weights, scales, blocks_per_scale, in, sums);
-    } else if (rows - row >= 4) {
-      tokens = 4;
-      multiply_tile<4, kInt8>(weights, scales, blocks_per_scale, in, sums);
-    } else if (rows - row >= 2) {
-      tokens = 2;
-      multiply_tile<2, kInt8>(weights, scales, blocks_per_scale, in, sums);
-    } else {
-      multiply_tile<1, kInt8>(weights, scales, blocks_per_scale, in, sums);
+    const auto multiply = [&](auto number) { multiply_tile<decltype(number)::value, kInt8>(weights, scales, blocks_per_scale, in, sums); };
+    switch (tokens) {
+      case 1: multiply(Tokens<1>()); break;
+      case 2: multiply(Tokens<2>()); break;
+      case 3: multiply(Tokens<3>()); break;
+      case 4: multiply(Tokens<4>()); break;
+      case 5: multiply(Tokens<std::min<std::size_t>(5, kMost)>()); break;
+      case 6: multiply(Tokens<std::min<std::size_t>(6, kMost)>()); break;
+      case 7: multiply(Tokens<std::min<std::size_t>(7, kMost)>()); break;
+      default: multiply(Tokens<kMost>()); break;
     }
     for (std::size_t t = 0; t < tokens; ++t) std::copy_n(sums[t], count, product.out + (row + t) * outputs + tile * kPackRows);
-    row += tokens;
   }
 }
 

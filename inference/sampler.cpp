@@ -6,6 +6,8 @@
 #include <numeric>
 #include <vector>
 
+#include "inference/ops.h"
+
 namespace inference {
 namespace {
 
@@ -37,12 +39,9 @@ Sampled Sampler::pick(std::span<const float> logits, std::span<const float> mask
   if (temperature_ > 0) {
     sampled.token = nucleus(masked, temperature_, top_p_, random_);
   } else {
-    sampled.token = static_cast<TokenId>(std::max_element(masked.begin(), masked.end()) - masked.begin());
+    sampled.token = static_cast<TokenId>(largest_index(masked.data(), masked.size()));
   }
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  double total = 0;
-  for (const float logit : logits) total += std::exp(static_cast<double>(logit - largest));
-  sampled.logprob = static_cast<float>(logits[static_cast<std::size_t>(sampled.token)] - largest - std::log(total));
+  sampled.logprob = logits[static_cast<std::size_t>(sampled.token)] - log_sum_exp(logits.data(), logits.size());
   return sampled;
 }
 

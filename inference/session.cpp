@@ -2,16 +2,18 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "inference/byte_constraint.h"
+#include "inference/decoder.h"
 #include "inference/engine.h"
 #include "inference/lane.h"
 #include "inference/model.h"
-#include "inference/sampler.h"
 
 namespace inference {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// Tokens of a replaced text that are kept for drafts; more is another document's.
+constexpr std::size_t kRemembered = 1024;
 
 double ms_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
 
@@ -34,8 +36,22 @@ struct Session::State {
     }
   }
 
+  // Keeps for drafts what `tokens` are about to replace (past answers, edited text), and texts handed in for the first time.
+  void remember(std::span<const TokenId> tokens, const std::vector<std::string>& copy_from) {
+    const std::span<const TokenId> old = lane->tokens();
+    const auto common = static_cast<std::size_t>(std::mismatch(old.begin(), old.end(), tokens.begin(), tokens.end()).first - old.begin());
+    speculation.drafts.add(old.subspan(common, std::min(old.size() - common, kRemembered)));
+    if (copy_from == copied) return;
+    for (const std::string& text : copy_from) {
+      if (std::find(copied.begin(), copied.end(), text) == copied.end()) speculation.drafts.add(engine->tokenizer().encode(text, false));
+    }
+    copied = copy_from;
+  }
+
   std::shared_ptr<const Engine> engine;
   std::unique_ptr<Lane> lane;
+  Speculation speculation;
+  std::vector<std::string> copied;  // what the last caller handed in
 };
 
 Session::Session(std::shared_ptr<const Engine> engine) : state_(std::make_unique<State>(std::move(engine))) {}
@@ -63,6 +79,7 @@ GenerateResult Session::generate(std::span<const TokenId> tokens, const Generate
   const auto start = Clock::now();
   GenerateResult result;
   state_->check(tokens, params.depth);
+  if (params.speculate) state_->remember(tokens, params.copy_from);
   result.timings.prompt_tokens = tokens.size();
   result.timings.reused_tokens = state_->lane->replace(tokens);
   result.timings.computed_tokens = tokens.size() - result.timings.reused_tokens;
@@ -74,57 +91,9 @@ GenerateResult Session::generate(std::span<const TokenId> tokens, const Generate
     return result;
   }
 
-  const Engine& engine = *state_->engine;
-  Lane& lane = *state_->lane;
-  const std::size_t context = static_cast<std::size_t>(engine.model().config.max_positions);
-  ByteConstraint constraint(engine.tokenizer(), params.forced);
-  Sampler sampler(params.temperature, params.top_p, params.seed);
   const auto decode_start = Clock::now();
-  result.finish = FinishReason::max_tokens;
-  while (result.tokens.size() < static_cast<std::size_t>(std::max(0, params.max_tokens))) {
-    const auto pick = [&] {
-      const std::vector<float> logits = lane.logits(params.depth, lane.tokens().size() - 1, 1);
-      std::vector<float> masked = logits;
-      constraint.mask(masked);
-      // Ids that the tokenizer does not define pad the vocabulary; they stand for no bytes.
-      std::fill(masked.begin() + static_cast<std::ptrdiff_t>(std::min(masked.size(), engine.tokenizer().size())), masked.end(), kForbidden);
-      if (result.tokens.empty()) {
-        for (const TokenId banned : params.banned_first) masked[static_cast<std::size_t>(banned)] = kForbidden;
-      }
-      return sampler.pick(logits, masked);
-    };
-    // A device that can pick the likeliest token does; it need not hand over what nothing else looks at.
-    std::optional<Sampled> picked;
-    const bool unbound = !constraint.active() && (params.banned_first.empty() || !result.tokens.empty());
-    if (params.temperature <= 0 && unbound) picked = lane.greedy(params.depth, {engine.tokenizer().size(), {}, {}, 0});
-    const Sampled next = picked ? *picked : pick();
-    const auto stops = engine.stop_tokens();
-    if (std::find(stops.begin(), stops.end(), next.token) != stops.end()) {
-      result.finish = FinishReason::end_token;
-      break;
-    }
-    result.tokens.push_back(next.token);
-    result.logprobs.push_back(next.logprob);
-    result.token_ms.push_back(ms_since(start));
-    result.text += constraint.accept(next.token);
-    if (!constraint.active() && params.stop_rule && params.stop_rule(result.text)) {
-      result.finish = FinishReason::stop_rule;
-      break;
-    }
-    if (params.deadline && Clock::now() >= *params.deadline) {
-      result.finish = FinishReason::deadline;
-      break;
-    }
-    if (lane.tokens().size() >= context) {
-      result.finish = FinishReason::context_full;
-      break;
-    }
-    lane.append(next.token);
-    if (!state_->lane->run(params.depth, lane.tokens().size() - 1, stop)) {
-      result.finish = FinishReason::cancelled;
-      break;
-    }
-  }
+  Decoder decoder(*state_->engine, *state_->lane, params, params.speculate ? &state_->speculation : nullptr, start);
+  decoder.run(result, stop);
   result.timings.generated_tokens = result.tokens.size();
   result.timings.decode_ms = ms_since(decode_start);
   return result;

@@ -59,16 +59,23 @@ Json report(const Completion& completion, context::Language language, const std:
 
 Json report(const inference::GenerateResult& result, int depth, const std::string& model, const std::string& device) {
   const inference::Timings& t = result.timings;
-  const LoopStep step{1, "text", StepKind::draft, depth, result.tokens.size(), 0, t.decode_ms};
+  // Tokens that were guessed and then checked in a batch stand apart from those the model came to one by one.
+  std::vector<LoopStep> steps{{1, "text", StepKind::draft, depth, result.tokens.size() - t.accepted_tokens, 0, t.decode_ms - t.verify_ms}};
+  if (t.verify_runs > 0) steps.push_back({2, "guesses", StepKind::verify, depth, t.accepted_tokens, 0, t.verify_ms});
   return {{"text", result.text},
           {"loop_depth", depth},
-          {"loop_steps", steps_json({step})},
+          {"loop_steps", steps_json(steps)},
           {"finish_reason", std::string(inference::name(result.finish))},
           {"timings_ms",
            {{"prefill", rounded(t.prefill_ms)},
             {"decode", rounded(t.decode_ms)},
             {"total", rounded(t.prefill_ms + t.decode_ms)}}},
-          {"tokens", {{"prompt", t.prompt_tokens}, {"reused", t.reused_tokens}, {"generated", t.generated_tokens}}},
+          {"tokens",
+           {{"prompt", t.prompt_tokens},
+            {"reused", t.reused_tokens},
+            {"generated", t.generated_tokens},
+            {"drafted", t.drafted_tokens},
+            {"accepted", t.accepted_tokens}}},
           {"model", model},
           {"device", device}};
 }

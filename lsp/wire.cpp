@@ -102,13 +102,15 @@ inference::GenerateParams read_params(const Json& json) {
 Json to_json(const inference::Timings& timings) {
   return {{"prefill", timings.prefill_ms}, {"decode", timings.decode_ms}, {"prompt", timings.prompt_tokens},
           {"reused", timings.reused_tokens}, {"computed", timings.computed_tokens}, {"generated", timings.generated_tokens},
-          {"prefetched", timings.prefetched_tokens}};
+          {"prefetched", timings.prefetched_tokens}, {"drafted", timings.drafted_tokens}, {"accepted", timings.accepted_tokens},
+          {"verified", timings.verify_runs}, {"verify", timings.verify_ms}};
 }
 
 inference::Timings read_timings(const Json& json) {
   return {json.at("prefill").get<double>(), json.at("decode").get<double>(), json.at("prompt").get<std::size_t>(),
           json.at("reused").get<std::size_t>(), json.at("computed").get<std::size_t>(), json.at("generated").get<std::size_t>(),
-          json.at("prefetched").get<std::size_t>()};
+          json.at("prefetched").get<std::size_t>(), json.at("drafted").get<std::size_t>(), json.at("accepted").get<std::size_t>(),
+          json.at("verified").get<std::size_t>(), json.at("verify").get<double>()};
 }
 
 }  // namespace

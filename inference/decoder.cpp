@@ -1,0 +1,158 @@
+// Picks, checks drafts, and stops.
+#include "inference/decoder.h"
+
+#include <algorithm>
+
+#include "inference/model.h"
+#include "inference/ops.h"
+
+namespace inference {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double ms_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+
+// How far ahead a guess is followed.
+constexpr std::size_t kLookAhead = 24;
+
+}  // namespace
+
+Decoder::Decoder(const Engine& engine, Lane& lane, const GenerateParams& params, Speculation* speculation, Clock::time_point start)
+    : engine_(engine),
+      lane_(lane),
+      params_(params),
+      speculation_(speculation),
+      start_(start),
+      vocabulary_(static_cast<std::size_t>(engine.model().config.vocab_size)),
+      constraint_(engine.tokenizer(), params.forced),
+      sampler_(params.temperature, params.top_p, params.seed),
+      settled_(lane.tokens().size()) {}
+
+void Decoder::run(GenerateResult& result, const std::stop_token& stop) {
+  result.finish = decode(result, stop);
+  drop_drafts();
+}
+
+FinishReason Decoder::decode(GenerateResult& result, const std::stop_token& stop) {
+  const auto stops = engine_.stop_tokens();
+  const auto most = static_cast<std::size_t>(std::max(0, params_.max_tokens));
+  while (result.tokens.size() < most) {
+    const Sampled next = pick(result.tokens.empty());
+    if (std::find(stops.begin(), stops.end(), next.token) != stops.end()) return FinishReason::end_token;
+    result.tokens.push_back(next.token);
+    result.logprobs.push_back(next.logprob);
+    result.token_ms.push_back(ms_since(start_));
+    result.text += constraint_.accept(next.token);
+    if (!constraint_.active() && params_.stop_rule && params_.stop_rule(result.text)) return FinishReason::stop_rule;
+    if (params_.deadline && Clock::now() >= *params_.deadline) return FinishReason::deadline;
+    if (settled_ >= static_cast<std::size_t>(engine_.model().config.max_positions)) return FinishReason::context_full;
+    if (result.tokens.size() == most) break;  // nobody asks what follows
+    if (!advance(next.token, most - result.tokens.size(), result, stop)) return FinishReason::cancelled;
+  }
+  return FinishReason::max_tokens;
+}
+
+Sampled Decoder::pick(bool first) {
+  const bool unbound = !constraint_.active() && (params_.banned_first.empty() || !first);
+  // Ids that the tokenizer does not define pad the vocabulary; they stand for no bytes.
+  const std::size_t defined = std::min(vocabulary_, engine_.tokenizer().size());
+  if (logits_.empty()) {
+    // A device that can pick the likeliest token does; it need not hand over what nothing else looks at.
+    if (params_.temperature <= 0 && unbound && lane_.tokens().size() == settled_) {
+      if (const auto picked = lane_.greedy(params_.depth, {engine_.tokenizer().size(), {}, {}, 0})) return *picked;
+    }
+    first_row_ = settled_ - 1;
+    logits_ = lane_.logits(params_.depth, first_row_, lane_.tokens().size() - first_row_);
+  }
+  const auto logits = std::span<const float>(logits_).subspan((settled_ - 1 - first_row_) * vocabulary_, vocabulary_);
+  if (unbound) return sampler_.pick(logits, logits.first(defined));
+  masked_.assign(logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(defined));
+  constraint_.mask(masked_);
+  if (first) {
+    for (const TokenId banned : params_.banned_first) {
+      if (static_cast<std::size_t>(banned) < defined) masked_[static_cast<std::size_t>(banned)] = kForbidden;
+    }
+  }
+  return sampler_.pick(logits, masked_);
+}
+
+bool Decoder::advance(TokenId token, std::size_t tokens_left, GenerateResult& result, const std::stop_token& stop) {
+  if (speculation_) learn(token);
+  if (settled_ < lane_.tokens().size() && lane_.tokens()[settled_] == token) {
+    ++settled_;
+    ++result.timings.accepted_tokens;
+    if (shallow_) speculation_->gate.learn_shallow(true);
+    return !stop.stop_requested();
+  }
+  if (shallow_ && settled_ < lane_.tokens().size()) speculation_->gate.learn_shallow(false);
+  drop_drafts();
+  lane_.append(token);
+  ++settled_;
+  logits_.clear();
+  const auto started = Clock::now();
+  const bool checked = speculation_ != nullptr && lane_.exact_batches();
+  if (checked && !draft(tokens_left, result, stop)) return false;
+  const std::size_t rows = lane_.tokens().size() - settled_ + 1;
+  if (rows > 1) ++result.timings.verify_runs;
+  if (!lane_.run(params_.depth, settled_ - 1, stop)) return false;
+  if (checked) {
+    first_row_ = settled_ - 1;
+    logits_ = lane_.logits(params_.depth, first_row_, rows);
+    const double ms = ms_since(started);
+    if (rows > 1) result.timings.verify_ms += ms;
+    if (!shallow_) speculation_->gate.took(rows, ms);
+  }
+  return true;
+}
+
+bool Decoder::draft(std::size_t tokens_left, GenerateResult& result, const std::stop_token& stop) {
+  shallow_ = false;
+  const std::size_t context = static_cast<std::size_t>(engine_.model().config.max_positions);
+  // The last token of a result is picked from the logits before it, so one draft less than tokens are left is of use.
+  const std::size_t most = std::min(tokens_left - 1, context - lane_.tokens().size());
+  DraftGate& gate = speculation_->gate;
+  if (guessed_ == guess_.tokens.size()) {
+    guess_ = speculation_->drafts.guess(lane_.tokens(), kLookAhead);
+    guessed_ = 0;
+  }
+  const std::size_t copied = gate.worth(guess_.matched + guessed_, std::min(most, guess_.tokens.size() - guessed_));
+  for (std::size_t i = 0; i < copied; ++i) lane_.append(guess_.tokens[guessed_ + i]);
+  result.timings.drafted_tokens += copied;
+  if (copied > 0) return true;
+  const std::size_t own = gate.worth_shallow(params_.depth, most);
+  if (own == 0) {
+    gate.skipped_shallow();
+    return true;
+  }
+  // Loop 1 alone guesses; its keys, values and states are kept, so the loops above go on from them.
+  shallow_ = true;
+  for (std::size_t i = 0; i < own; ++i) {
+    const std::size_t last = lane_.tokens().size() - 1;
+    if (!lane_.run(1, last, stop)) return false;
+    const std::vector<float> logits = lane_.logits(1, last, 1);
+    lane_.append(static_cast<TokenId>(largest_index(logits.data(), std::min(logits.size(), engine_.tokenizer().size()))));
+    ++result.timings.drafted_tokens;
+  }
+  return true;
+}
+
+void Decoder::learn(TokenId token) {
+  if (guessed_ >= guess_.tokens.size()) return;
+  const bool right = guess_.tokens[guessed_] == token;
+  speculation_->gate.learn(guess_.matched + guessed_, right);
+  if (right) {
+    ++guessed_;
+  } else {
+    guess_ = {};
+    guessed_ = 0;
+  }
+}
+
+void Decoder::drop_drafts() {
+  if (lane_.tokens().size() == settled_) return;
+  const std::vector<TokenId> kept(lane_.tokens().begin(), lane_.tokens().begin() + static_cast<std::ptrdiff_t>(settled_));
+  lane_.replace(kept);
+}
+
+}  // namespace inference

@@ -1,0 +1,168 @@
+// Guessing by copying, the gate over it, and the promise that neither changes what is generated.
+#include "inference/drafts.h"
+
+#include <doctest/doctest.h>
+
+#include "inference/engine.h"
+#include "tests/inference/tiny_model.h"
+
+using namespace inference;
+
+namespace {
+
+std::vector<TokenId> guess(const Drafts& drafts, const std::vector<TokenId>& tokens, std::size_t most) { return drafts.guess(tokens, most).tokens; }
+
+}  // namespace
+
+TEST_CASE("the longest match is copied, the newest among equals, the timeline before other texts") {
+  Drafts drafts;
+  CHECK(guess(drafts, {}, 4).empty());
+  CHECK(guess(drafts, {1, 2, 3}, 4).empty());
+  CHECK(guess(drafts, {1, 2, 3, 1}, 4) == std::vector<TokenId>{2, 3, 1});
+  CHECK(guess(drafts, {1, 2, 3, 1, 2, 4, 1}, 2) == std::vector<TokenId>{2, 4});
+  // Two tokens of context beat one, however old.
+  CHECK(guess(drafts, {7, 1, 5, 8, 1, 6, 7, 1}, 1) == std::vector<TokenId>{5});
+  CHECK(drafts.guess(std::vector<TokenId>{7, 1, 5, 8, 1, 6, 7, 1}, 1).matched == 2);
+  drafts.add(std::vector<TokenId>{7, 8, 9, 10});
+  CHECK(guess(drafts, {3, 8, 4, 7, 8}, 4) == std::vector<TokenId>{9, 10});
+  CHECK(guess(drafts, {3, 8, 4, 8}, 1) == std::vector<TokenId>{4});
+  // Texts do not run into each other.
+  drafts.add(std::vector<TokenId>{11, 12});
+  CHECK(guess(drafts, {9, 10}, 4).empty());
+  CHECK(guess(drafts, {10, 11}, 4) == std::vector<TokenId>{12});
+}
+
+TEST_CASE("what is kept to copy from is bounded, and the newest of it stays") {
+  Drafts drafts;
+  for (int text = 0; text < 40; ++text) {
+    std::vector<TokenId> tokens(1000);
+    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<TokenId>(text * 1000) + static_cast<TokenId>(i);
+    drafts.add(tokens);
+  }
+  CHECK(guess(drafts, {39500}, 2) == std::vector<TokenId>{39501, 39502});
+  CHECK(guess(drafts, {500}, 2).empty());
+}
+
+TEST_CASE("the gate drafts more the longer the match, stops where guesses fail, and opens again where they come true") {
+  DraftGate gate;
+  CHECK(gate.worth(20, 16) > 3);
+  CHECK(gate.worth(20, 2) == 2);
+  CHECK(gate.worth(0, 0) == 0);
+  for (int i = 0; i < 60; ++i) gate.learn(20, false);
+  CHECK(gate.worth(20, 16) == 0);
+  for (int i = 0; i < 60; ++i) gate.learn(20, true);
+  CHECK(gate.worth(20, 16) > 3);
+  // Where another row costs as much as another run there is nothing to win, even if every guess is right.
+  for (int i = 0; i < 60; ++i) {
+    for (std::size_t rows = 1; rows <= DraftGate::kMost + 1; ++rows) gate.took(rows, static_cast<double>(rows));
+  }
+  CHECK(gate.relative_cost(4) == doctest::Approx(4));
+  CHECK(gate.worth(20, 16) == 0);
+}
+
+TEST_CASE("loop 1 drafts for deeper loops as long as they agree") {
+  DraftGate gate;
+  CHECK(gate.worth_shallow(1, 8) == 0);
+  CHECK(gate.worth_shallow(4, 8) > 0);
+  for (int i = 0; i < 60; ++i) gate.learn_shallow(false);
+  CHECK(gate.worth_shallow(4, 8) == 0);
+  for (int i = 0; i < 2000; ++i) gate.skipped_shallow();
+  CHECK(gate.worth_shallow(4, 8) > 0);
+}
+
+TEST_CASE("drafts never change what is generated, under any limit, at any depth, greedy or sampled") {
+  std::size_t drafted = 0, accepted = 0, shallow = 0, wrong = 0;
+  for (const unsigned seed : {1u, 2u}) {
+    const tiny::Model model(seed + 40);
+    for (const bool reference : {false, true}) {
+      if (reference && seed > 1) continue;
+      EngineOptions options;
+      options.model_dir = model.dir();
+      options.device = "cpu";
+      options.threads = 2;
+      options.reference = reference;
+      const auto engine = Engine::load(options);
+      Session drafting(engine);
+      for (const std::string text : {"return self.a\nreturn self.b\nreturn self.", "if x:\n  y = 1\nif x:\n  y", "a", "ururururur", "self.a self.a re"}) {
+        for (const int depth : {1, 2, 3}) {
+          for (int variant = 0; variant < 7; ++variant) {
+            const auto prompt = engine->encode_text(text);
+            GenerateParams params;
+            params.depth = depth;
+            params.max_tokens = variant == 1 ? 5 : 40;
+            params.forced = prompt.forced;
+            if (variant == 2) params.forced += "return";
+            if (variant == 3) params.temperature = 0.7f, params.seed = 5;
+            if (variant == 4) params.stop_rule = [](std::string_view so_far) { return so_far.size() > 17; };
+            params.speculate = false;
+            Session plain(engine);
+            if (variant == 5) {
+              const auto first = plain.generate(prompt.tokens, params).tokens;
+              if (!first.empty()) params.banned_first = {first[0]};
+            }
+            const auto want = plain.generate(prompt.tokens, params);
+            CHECK(want.timings.drafted_tokens == 0);
+            params.speculate = true;
+            // Something that is nearly what will come.
+            if (variant == 6 && want.tokens.size() > 12) params.copy_from = {engine->tokenizer().decode(std::span(want.tokens).first(9)), "return other"};
+            // Twice: the second time the session remembers the first answer.
+            for (int time = 0; time < 2; ++time) {
+              const auto got = drafting.generate(prompt.tokens, params);
+              CAPTURE(text);
+              CAPTURE(depth);
+              CAPTURE(variant);
+              CHECK(got.tokens == want.tokens);
+              CHECK(got.text == want.text);
+              CHECK(got.finish == want.finish);
+              CHECK(got.logprobs == want.logprobs);
+              drafted += got.timings.drafted_tokens;
+              accepted += got.timings.accepted_tokens;
+              CHECK(got.timings.accepted_tokens <= got.timings.drafted_tokens);
+              wrong += got.timings.drafted_tokens - got.timings.accepted_tokens;
+              if (time == 0 && depth > 1) shallow += got.timings.accepted_tokens;
+            }
+            // What drafts left behind in the caches is what a fresh session computes.
+            CHECK(drafting.logits(prompt.tokens, depth) == Session(engine).logits(prompt.tokens, depth));
+          }
+        }
+      }
+    }
+  }
+  // The test would be empty without guesses that are right and guesses that are wrong.
+  CHECK(accepted > 1000);
+  CHECK(wrong > 100);
+  CHECK(shallow > 0);
+  MESSAGE(drafted << " drafted, " << accepted << " accepted");
+}
+
+TEST_CASE("a stop request and a deadline end a drafting generation, and the session goes on as if nothing had been guessed") {
+  const tiny::Model model(43);
+  EngineOptions options;
+  options.model_dir = model.dir();
+  options.device = "cpu";
+  const auto engine = Engine::load(options);
+  const auto prompt = engine->encode_text("ururururururur");
+  GenerateParams params;
+  params.max_tokens = 40;
+  params.depth = 2;
+  Session session(engine);
+  const auto whole = session.generate(prompt.tokens, params);
+  REQUIRE(whole.tokens.size() > 6);
+  for (std::size_t after = 1; after < 6; ++after) {
+    std::stop_source source;
+    std::size_t seen = 0;
+    params.stop_rule = [&](std::string_view) {
+      if (++seen == after) source.request_stop();
+      return false;
+    };
+    const auto cut = session.generate(prompt.tokens, params, source.get_token());
+    CHECK(cut.finish == FinishReason::cancelled);
+    CHECK(cut.tokens.size() == after);
+    CHECK(std::equal(cut.tokens.begin(), cut.tokens.end(), whole.tokens.begin()));
+  }
+  params.stop_rule = nullptr;
+  params.deadline = std::chrono::steady_clock::now();
+  CHECK(session.generate(prompt.tokens, params).finish == FinishReason::deadline);
+  params.deadline.reset();
+  CHECK(session.generate(prompt.tokens, params).tokens == whole.tokens);
+}
