@@ -70,7 +70,7 @@ const std::vector<Flag>& flags() {
        [](Options& o, Text v) { o.client_process = whole_number("--clientProcessId", v, 1, 1LL << 40); }},
       {"--standalone", "serve", false, [](Options& o, Text) { o.standalone = true; }},
       {"--idle", "serve host", true, [](Options& o, Text v) { o.idle = integer("--idle", v, 1, 1'000'000); }},
-      {"--depth", "complete generate logits", true, [](Options& o, Text v) { o.depth = integer("--depth", v, 1, 64); }},
+      {"--depth", "complete generate logits eval module", true, [](Options& o, Text v) { o.depth = integer("--depth", v, 1, 64); }},
       {"--explain", "complete", false, [](Options& o, Text) { o.explain = true; }},
       {"--ids", "logits", true, [](Options& o, Text v) { o.ids = integers("--ids", v, 0, largest); }},
       {"--all", "logits", false, [](Options& o, Text) { o.all = true; }},
@@ -79,8 +79,12 @@ const std::vector<Flag>& flags() {
       {"--batch", "bench", true, [](Options& o, Text v) { o.batches = integers("--batch", v, 1, 16); }},
       {"--context", "bench", true, [](Options& o, Text v) { o.contexts = integers("--context", v, 0, 1 << 20); }},
       {"--limit", "eval", true, [](Options& o, Text v) { o.limit = integer("--limit", v, 1, largest); }},
-      {"--max-tokens", "complete eval", true, [](Options& o, Text v) { o.max_tokens = integer("--max-tokens", v, 1, 4096); }},
+      {"--max-tokens", "complete eval module", true, [](Options& o, Text v) { o.max_tokens = integer("--max-tokens", v, 1, 4096); }},
       {"--shown", "eval", false, [](Options& o, Text) { o.shown = true; }},
+      {"--language", "module", true, [](Options& o, Text v) { o.language = v; }},
+      {"--about", "module", true, [](Options& o, Text v) { o.about = v; }},
+      {"--yes", "module", false, [](Options& o, Text) { o.yes = true; }},
+      {"--no-revise", "eval", false, [](Options& o, Text) { o.no_revise = true; }},
       {"--print-prompts", "eval", false, [](Options& o, Text) { o.print_prompts = true; }},
   };
   return table;
@@ -97,6 +101,7 @@ constexpr Command commands[] = {
     {"host", 0, ""},
     {"complete", 1, "complete needs a place: loopd complete FILE:LINE:COLUMN"},
     {"generate", 0, ""},
+    {"module", 1, "module needs a folder: loopd module DIR"},
     {"logits", 0, ""},
     {"tokenize", 0, ""},
     {"detokenize", 0, ""},
@@ -164,8 +169,8 @@ Options parse_arguments(const std::vector<std::string>& arguments) {
   if (options.arguments.size() > command.arguments) {
     throw UsageError("loopd " + options.command + " does not take \"" + options.arguments[command.arguments] + "\"");
   }
-  if (options.command == "eval" && options.arguments[0] != "infill") {
-    throw UsageError("there is no evaluation \"" + options.arguments[0] + "\", only infill");
+  if (options.command == "eval" && options.arguments[0] != "infill" && options.arguments[0] != "implement") {
+    throw UsageError("there is no evaluation \"" + options.arguments[0] + "\", only infill and implement");
   }
   if (options.command == "bench" && options.arguments[0] != "decode" && options.arguments[0] != "prefill") {
     throw UsageError("there is no benchmark \"" + options.arguments[0] + "\", only decode and prefill");
@@ -198,11 +203,15 @@ std::string usage() {
         [--depth N] [--explain] [--max-tokens N]
   loopd generate < request.json continue {"prompt", "suffix"?, "sampling_params"?: {"temperature", "top_p",
                                 "max_tokens", "loop_depth", "seed"}}
+  loopd module DIR [--language L] [--about TEXT] [--depth N] [--yes]
+                                generate a module into a folder; lists its files and asks before it writes
   loopd logits --ids 1,2,3 [--depth N] [--all]
                                 the model's logits after these tokens, or after each of them
   loopd tokenize | detokenize   text to a JSON array of token ids, and back; stdin to stdout
   loopd eval infill FILE.jsonl[.gz] [--depths 1,2,3] [--limit N] [--max-tokens N] [--shown]
         [--print-prompts]       exact match, edit similarity and times, per depth; or only the prompts' token ids
+  loopd eval implement FILE.jsonl [--depth N] [--limit N] [--no-revise]
+                                writes function bodies and counts how many parse
   loopd bench decode|prefill [--depths 1,2,3] [--synthetic 40b-loop:int4 [--batch 1,8] [--context 0,8192]]
                                 milliseconds per token or tokens per second, and the bandwidth they come to
   loopd doctor                  what runs where, and what would stop a completion

@@ -45,6 +45,12 @@ struct Options {
   std::optional<int> limit;
   std::optional<int> max_tokens;
   bool shown = false;
+  bool no_revise = false;
+
+  // module
+  std::string language;
+  std::string about;
+  bool yes = false;  // do not ask before writing
   bool print_prompts = false;
 };
 

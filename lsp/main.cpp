@@ -19,8 +19,8 @@ struct Entry {
 constexpr Entry commands[] = {
     {"serve", lsp::serve},           {"complete", lsp::complete_file}, {"generate", lsp::generate_text},
     {"logits", lsp::print_logits},   {"tokenize", lsp::tokenize},      {"detokenize", lsp::detokenize},
-    {"doctor", lsp::doctor},         {"eval", lsp::evaluate_infill},  {"bench", lsp::bench},
-    {"host", lsp::run_host},
+    {"doctor", lsp::doctor},         {"eval", lsp::evaluate},         {"bench", lsp::bench},
+    {"host", lsp::run_host},         {"module", lsp::make_module},
 };
 
 int run(const lsp::Options& options) {

@@ -9,84 +9,16 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lsp/json_node.h"
 #include "lsp/json_rpc.h"
 
 namespace lsp {
+
 namespace {
 
-const Json null_json;
-
-// A value and the keys that led to it, so that an error can name the place.
-struct Node {
-  const Json* json;
-  std::string path;
-
-  bool given() const { return !json->is_null(); }
-};
-
-[[noreturn]] void refuse(const Node& node, const std::string& expected) {
-  throw RequestError(ErrorCode::invalid_params, node.path + (node.given() ? " must be " : " is missing; it must be ") + expected);
+bool holds(const Node& list, const Json& value) {
+  return list.json->is_array() && std::find(list.json->begin(), list.json->end(), value) != list.json->end();
 }
-
-Node root(const Json& params) { return {&params, "params"}; }
-
-Node get(const Node& parent, const char* key) {
-  const auto found = parent.json->is_object() ? parent.json->find(key) : parent.json->end();
-  return {found == parent.json->end() ? &null_json : &*found, parent.path + "." + key};
-}
-
-Node get(Node node, std::initializer_list<const char*> keys) {
-  for (const char* key : keys) node = get(node, key);
-  return node;
-}
-
-std::string text(const Node& node) {
-  if (!node.json->is_string()) refuse(node, "a string");
-  return node.json->get<std::string>();
-}
-
-std::string text_or(const Node& node, std::string fallback) {
-  return node.json->is_string() ? node.json->get<std::string>() : std::move(fallback);
-}
-
-bool flag(const Node& node) { return node.json->is_boolean() && node.json->get<bool>(); }
-
-// Any JSON number that has an integer value, as some clients write 3.0 for 3; clamped to what int64 holds.
-std::optional<std::int64_t> integer(const Node& node) {
-  const Json& json = *node.json;
-  if (json.is_number_unsigned()) {
-    constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-    return static_cast<std::int64_t>(std::min(json.get<std::uint64_t>(), most));
-  }
-  if (json.is_number_integer()) return json.get<std::int64_t>();
-  if (!json.is_number_float()) return std::nullopt;
-  const double value = json.get<double>();
-  if (std::isnan(value) || value != std::floor(value)) return std::nullopt;
-  return static_cast<std::int64_t>(std::clamp(value, -9e18, 9e18));
-}
-
-std::uint32_t coordinate(const Node& node) {
-  const auto value = integer(node);
-  if (!value || *value < 0) refuse(node, "an integer that is not negative");
-  return static_cast<std::uint32_t>(std::min<std::int64_t>(*value, std::numeric_limits<std::int32_t>::max()));
-}
-
-Position position(const Node& node) { return {coordinate(get(node, "line")), coordinate(get(node, "character"))}; }
-
-Range range(const Node& node) { return {position(get(node, "start")), position(get(node, "end"))}; }
-
-std::vector<std::string> uris(const Node& node) {
-  std::vector<std::string> found;
-  if (!node.json->is_array()) return found;
-  for (const Json& folder : *node.json) {
-    const std::string uri = text_or(get({&folder, node.path}, "uri"), "");
-    if (!uri.empty()) found.push_back(uri);
-  }
-  return found;
-}
-
-Json json(const Position& at) { return {{"line", at.line}, {"character", at.character}}; }
-Json json(const Range& at) { return {{"start", json(at.start)}, {"end", json(at.end)}}; }
 
 }  // namespace
 
@@ -112,10 +44,18 @@ InitializeParams read_initialize(const Json& params) {
   read.inline_completion = get(capabilities, {"textDocument", "inlineCompletion"}).json->is_object();
   const Node item = get(capabilities, {"textDocument", "completion", "completionItem"});
   read.snippets = flag(get(item, "snippetSupport"));
-  const Node modes = get(item, {"insertTextModeSupport", "valueSet"});
-  read.insert_text_mode_as_is =
-      modes.json->is_array() && std::find(modes.json->begin(), modes.json->end(), Json(1)) != modes.json->end();
+  read.insert_text_mode_as_is = holds(get(item, {"insertTextModeSupport", "valueSet"}), 1);
   read.pulls_configuration = flag(get(capabilities, {"workspace", "configuration"}));
+  read.work_done_progress = flag(get(capabilities, {"window", "workDoneProgress"}));
+
+  const Node action = get(capabilities, {"textDocument", "codeAction"});
+  read.code_action_literals = get(action, "codeActionLiteralSupport").json->is_object();
+  read.resolves_edits = holds(get(action, {"resolveSupport", "properties"}), "edit") && flag(get(action, "dataSupport"));
+  read.llm_tag = holds(get(action, {"tagSupport", "valueSet"}), 1);
+  const Node edit = get(capabilities, {"workspace", "workspaceEdit"});
+  read.document_changes = flag(get(edit, "documentChanges"));
+  read.creates_files = read.document_changes && holds(get(edit, "resourceOperations"), "create");
+  read.change_annotations = read.document_changes && get(edit, "changeAnnotationSupport").json->is_object();
   return out;
 }
 
@@ -131,6 +71,8 @@ Json initialize_result(const ServerCapabilities& server) {
       {"workspace", {{"workspaceFolders", {{"supported", true}, {"changeNotifications", true}}}}},
   };
   if (server.inline_completion) capabilities["inlineCompletionProvider"] = true;
+  capabilities["codeActionProvider"] = {{"codeActionKinds", {"quickfix", "refactor.rewrite", "source"}}, {"resolveProvider", true}};
+  capabilities["executeCommandProvider"] = {{"commands", {action_command, module_command}}};
   // No trigger characters beyond the dot: a popup for every key would run the model for nothing.
   if (server.completion) capabilities["completionProvider"] = {{"triggerCharacters", {"."}}, {"resolveProvider", false}};
   return {{"capabilities", capabilities}, {"serverInfo", {{"name", "loopd"}, {"version", server.version}}}};
@@ -176,7 +118,7 @@ InlineCompletionParams read_inline_completion(const Json& params) {
 
 Json to_json(const std::vector<InlineCompletionItem>& items) {
   Json list = Json::array();
-  for (const auto& item : items) list.push_back({{"insertText", item.insert_text}, {"range", json(item.range)}});
+  for (const auto& item : items) list.push_back({{"insertText", item.insert_text}, {"range", to_json(item.range)}});
   return {{"items", list}};
 }
 
@@ -190,7 +132,7 @@ Json to_json(const std::vector<CompletionItem>& items, const std::string& langua
                 {"sortText", "0"},
                 {"filterText", item.filter_text},
                 {"insertTextFormat", item.snippet ? 2 : 1},
-                {"textEdit", {{"range", json(item.range)}, {"newText", item.new_text}}}};
+                {"textEdit", {{"range", to_json(item.range)}, {"newText", item.new_text}}}};
     if (item.as_is) out["insertTextMode"] = 1;
     if (!item.documentation.empty()) {
       out["documentation"] = {{"kind", "markdown"}, {"value", "```" + language + "\n" + item.documentation + "\n```"}};

@@ -23,6 +23,13 @@ struct ClientCapabilities {
   bool snippets = false;              // completion items in snippet form
   bool insert_text_mode_as_is = false;  // items may say that their lines are not to be re-indented
   bool pulls_configuration = false;   // answers workspace/configuration
+  bool work_done_progress = false;    // progress that the server starts
+  bool code_action_literals = false;  // takes more than bare commands
+  bool resolves_edits = false;        // asks for the edit of a code action when the user has chosen it
+  bool llm_tag = false;               // tells actions that a language model carries out
+  bool document_changes = false;      // edits of versioned documents, several files at once
+  bool creates_files = false;         // edits may create files
+  bool change_annotations = false;    // edits may say what they are, and be confirmed
 };
 
 struct InitializeParams {
@@ -35,6 +42,10 @@ struct InitializeParams {
 InitializeParams read_initialize(const Json& params);
 // params.initializationOptions, or null.
 const Json& initialization_options(const Json& params);
+
+// The commands of workspace/executeCommand.
+constexpr const char* action_command = "loopd.action";  // run a code action
+constexpr const char* module_command = "loopd.module";  // generate a module into a folder
 
 struct ServerCapabilities {
   PositionEncoding encoding = PositionEncoding::utf16;

@@ -8,6 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lsp/action_desk.h"
+#include "lsp/action_report.h"
 #include "lsp/clients.h"
 #include "lsp/documents.h"
 #include "lsp/json_rpc.h"
@@ -59,7 +61,8 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   Status status{"loading", "", "", ""};
   std::unordered_map<std::string, Suggestion> last;  // by URI
   std::shared_ptr<EngineSide> engine = std::make_shared<EngineSide>();
-  Scheduler scheduler;  // last, so that its thread ends before what its work refers to goes
+  Scheduler scheduler;  // its thread ends before what its work refers to goes
+  std::shared_ptr<ActionDesk> desk;
 
   // The method table.
   void register_methods() {
@@ -73,9 +76,13 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     request("shutdown", &State::shutdown);
     request("textDocument/inlineCompletion", &State::inline_completion);
     request("textDocument/completion", &State::popup_completion);
+    request("textDocument/codeAction", &State::code_action);
+    request("codeAction/resolve", &State::resolve_action);
+    request("workspace/executeCommand", &State::execute_command);
     request("loopd/explain", &State::explain);
     request("loopd/generate", &State::generate);
     notification("initialized", &State::initialized);
+    notification("window/workDoneProgress/cancel", &State::cancel_progress);
     notification("textDocument/didOpen", &State::did_open);
     notification("textDocument/didChange", &State::did_change);
     notification("textDocument/didClose", &State::did_close);
@@ -90,6 +97,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     const InitializeParams read = read_initialize(params);
     client = profile_of(read);
     documents.set_encoding(client.encoding);
+    open_desk(read.capabilities);
     for (const std::string& root : read.roots) roots.push_back(path_of(root));
     if (read.process_id && hooks.watch_process) hooks.watch_process(*read.process_id);
     configure(initialization_options(params), false);
@@ -189,6 +197,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   void did_change(const Json& params) {
     const ChangeParams read = read_change(params);
     documents.change(read);
+    desk->document_changed(read.uri);
     prepare_request(read.uri);
   }
 
@@ -219,6 +228,16 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     return "";
   }
 
+  // The other open files that may be shown to the model.
+  std::vector<context::OtherFile> others_of(const std::string& uri) const {
+    std::vector<context::OtherFile> files;
+    for (const OpenDocument* other : documents.others(uri)) {
+      const std::string path = relative(other->path);
+      if (!is_excluded(settings, path)) files.push_back({path, other->document});
+    }
+    return files;
+  }
+
   CompletionInput input_for(const OpenDocument& open, const Ask& ask) const {
     CompletionInput input;
     input.session = open.uri;
@@ -229,10 +248,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     input.memory = open.memory;
     input.offset = ask.offset;
     input.explicit_request = ask.explicit_request;
-    for (const OpenDocument* other : documents.others(open.uri)) {
-      const std::string path = relative(other->path);
-      if (!is_excluded(settings, path)) input.others.push_back({path, other->document});
-    }
+    input.others = others_of(open.uri);
     input.options.policy = settings.depth;
     input.options.max_tokens = settings.max_tokens;
     input.options.budget.total = settings.context_tokens;
@@ -374,17 +390,46 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     hooks.log(text + "\n" + describe_steps(completion.steps));
   }
 
+  // Code actions: action_desk.h.
+
+  void open_desk(const ClientCapabilities& capabilities) {
+    DeskHooks desk_hooks;
+    desk_hooks.post = hooks.post;
+    desk_hooks.log = hooks.log;
+    desk_hooks.model = [engine = engine]() -> const ModelPort* { return engine->model ? &engine->model->port : nullptr; };
+    desk_hooks.settings = [this]() -> const Settings& { return settings; };
+    desk_hooks.relative = [this](const std::string& path) { return relative(path); };
+    desk_hooks.silence = [this](const OpenDocument& open) { return silence(open); };
+    desk_hooks.others = [this](const std::string& uri) { return others_of(uri); };
+    desk_hooks.last_suggestion = [this](const std::string& uri) { return suggestion_report(uri); };
+    desk_hooks.report = [this](const ActionResult& result, const std::string& action) {
+      const OpenDocument* open = result.changes.empty() ? nullptr : documents.find(result.changes.front().uri);
+      return report(result, action, open ? open->language : context::Language::none, status.model, status.device);
+    };
+    desk = std::make_shared<ActionDesk>(rpc, documents, scheduler, std::move(desk_hooks));
+    desk->set_client(capabilities, client.encoding);
+  }
+
+  void code_action(const Json& params, Reply& reply) { desk->code_action(params, reply); }
+  void resolve_action(const Json& params, Reply& reply) { desk->resolve(params, reply); }
+  void execute_command(const Json& params, Reply& reply) { desk->execute(params, reply); }
+  void cancel_progress(const Json& params) { desk->cancel_progress(params); }
+
   // Own requests.
 
   void explain(const Json& params, Reply& reply) {
-    const std::string uri = read_document_uri(params);
+    reply(suggestion_report(read_document_uri(params)));
+  }
+
+  // Of the last suggestion in a document; null where there is none.
+  Json suggestion_report(const std::string& uri) const {
     const auto found = last.find(uri);
     const OpenDocument* open = documents.find(uri);
-    if (found == last.end() || !open) return reply(nullptr);
+    if (found == last.end() || !open) return nullptr;
     Json out = report(found->second.completion, open->language, status.model, status.device);
     const Position at = to_position(*found->second.document, found->second.offset, client.encoding);
     out["position"] = {{"line", at.line}, {"character", at.character}};
-    reply(out);
+    return out;
   }
 
   void generate(const Json& params, Reply& reply) {
@@ -419,7 +464,10 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
 Server::Server(ServerHooks hooks, Settings settings, LoadModel load)
     : state_(std::make_shared<State>(std::move(hooks), std::move(settings), std::move(load))) {}
 
-Server::~Server() { state_->scheduler.stop(); }
+Server::~Server() {
+  if (state_->desk) state_->desk->stop();
+  state_->scheduler.stop();
+}
 
 bool Server::receive(std::string_view message) { return state_->rpc.receive(message); }
 

@@ -10,12 +10,15 @@ int serve(const Options& options, const Settings& settings);
 int run_host(const Options& options, const Settings& settings);
 int complete_file(const Options& options, const Settings& settings);
 int generate_text(const Options& options, const Settings& settings);
+int make_module(const Options& options, const Settings& settings);
 int print_logits(const Options& options, const Settings& settings);
 int tokenize(const Options& options, const Settings& settings);
 int detokenize(const Options& options, const Settings& settings);
 int doctor(const Options& options, const Settings& settings);
 int bench(const Options& options, const Settings& settings);
 int bench_gpu(const Options& options, const Settings& settings);  // of bench: --synthetic, or --device cuda
+int evaluate(const Options& options, const Settings& settings);  // one of those below, by its name
 int evaluate_infill(const Options& options, const Settings& settings);
+int evaluate_implement(const Options& options, const Settings& settings);
 
 }  // namespace lsp

@@ -53,7 +53,7 @@ TEST_CASE("wrong usage is one line") {
       {{"logits"}, "logits needs --ids 1,2,3"},
       {{"logits", "--ids", "1,,2"}, "--ids needs a whole number from 0 to 2147483647, not \"\""},
       {{"bench", "taste"}, "there is no benchmark \"taste\", only decode and prefill"},
-      {{"eval", "taste", "x"}, "there is no evaluation \"taste\", only infill"},
+      {{"eval", "taste", "x"}, "there is no evaluation \"taste\", only infill and implement"},
       {{"--device=tpu"}, "--device is auto, cpu or cuda, not \"tpu\""},
   };
   for (const auto& [arguments, expected] : rows) CHECK_THROWS_WITH_AS(parse_arguments(arguments), expected, UsageError);
