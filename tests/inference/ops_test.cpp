@@ -97,10 +97,11 @@ TEST_CASE("matmul agrees with the specification for every weight type and odd si
         reference_ops().matmul(pool, {{{&stored.matrix, want.data()}}}, x.data(), rows);
         Matrix* const matrices[] = {&stored.matrix};
         const PackedWeights packed(matrices, pool);
-        for (const auto& [target, ops] : fast_tables()) {
+        for (const auto& table : fast_tables()) {
+          const Ops& ops = table.ops;
           std::fill(got.begin(), got.end(), NAN);
           ops.matmul(pool, {{{&stored.matrix, got.data()}}}, x.data(), rows);
-          CAPTURE(std::string(target));
+          CAPTURE(std::string(table.target));
           CAPTURE(name(c.type));
           CAPTURE(c.rows);
           CAPTURE(c.cols);
@@ -143,8 +144,9 @@ TEST_CASE("attention agrees with the specification, with and without a window, i
         const auto q = normal(rows * static_cast<std::size_t>(shape.heads * shape.head_dim), 3);
         std::vector<float> want(q.size());
         reference_ops().attention(pool, want.data(), q.data(), kv, shape, rows, first, window);
-        for (const auto& [target, ops] : fast_tables()) {
-          CAPTURE(std::string(target));
+        for (const auto& table : fast_tables()) {
+          const Ops& ops = table.ops;
+          CAPTURE(std::string(table.target));
           CAPTURE(window);
           CAPTURE(shape.head_dim);
           // Stored by either table, caches hold the same bytes.
@@ -174,8 +176,9 @@ TEST_CASE("caches clamp what float16 cannot hold") {
 
 TEST_CASE("a row's results do not depend on the rows beside it, to the last bit") {
   // What makes drafts checked in a batch equal to tokens decoded one by one.
-  for (const auto& [target, ops] : fast_tables()) {
-    CAPTURE(std::string(target));
+  for (const auto& table : fast_tables()) {
+    const Ops& ops = table.ops;
+    CAPTURE(std::string(table.target));
     ThreadPool pool(2);
     for (const WeightType type : {WeightType::int4, WeightType::int8, WeightType::f32}) {
       const std::size_t rows = 15, cols = 768;
