@@ -1,6 +1,9 @@
 // What each editor says of itself in `initialize`, reduced to what a server may decide by.
 
 const completion = (item) => ({ completionItem: item, contextSupport: true });
+const literals = { codeActionLiteralSupport: { codeActionKind: { valueSet: ['quickfix', 'refactor', 'source'] } } };
+const resolves = { ...literals, dataSupport: true, resolveSupport: { properties: ['edit'] } };
+const creates = { documentChanges: true, resourceOperations: ['create', 'rename', 'delete'] };
 
 export const profiles = {
   'VS Code, languageclient 11': {
@@ -8,6 +11,7 @@ export const profiles = {
     capabilities: {
       general: { positionEncodings: ['utf-16'] },
       textDocument: {
+        codeAction: { ...resolves, tagSupport: { valueSet: [1] } },
         synchronization: { dynamicRegistration: true, didSave: true },
         inlineCompletion: { dynamicRegistration: true },
         completion: completion({
@@ -17,7 +21,7 @@ export const profiles = {
         }),
       },
       window: { workDoneProgress: true },
-      workspace: { configuration: true, didChangeConfiguration: { dynamicRegistration: true }, workspaceFolders: true },
+      workspace: { workspaceEdit: { ...creates, changeAnnotationSupport: { groupsOnLabel: true } }, configuration: true, didChangeConfiguration: { dynamicRegistration: true }, workspaceFolders: true },
     },
   },
   'Neovim 0.12': {
@@ -25,11 +29,12 @@ export const profiles = {
     capabilities: {
       general: { positionEncodings: ['utf-8', 'utf-16', 'utf-32'] },
       textDocument: {
+        codeAction: resolves,
         synchronization: { dynamicRegistration: false, didSave: true },
         inlineCompletion: { dynamicRegistration: false },
         completion: completion({ snippetSupport: true, insertReplaceSupport: true }),
       },
-      workspace: { configuration: true, didChangeConfiguration: { dynamicRegistration: false }, workspaceFolders: true },
+      workspace: { workspaceEdit: creates, configuration: true, didChangeConfiguration: { dynamicRegistration: false }, workspaceFolders: true },
     },
   },
   'Neovim 0.12, popup': {
@@ -43,10 +48,11 @@ export const profiles = {
     clientInfo: { name: 'Neovim', version: '0.7.2' },
     capabilities: {
       textDocument: {
+        codeAction: resolves,
         synchronization: { dynamicRegistration: false, didSave: true },
         completion: { completionItem: { snippetSupport: false }, contextSupport: false },
       },
-      workspace: { configuration: true, workspaceFolders: true },
+      workspace: { workspaceEdit: { resourceOperations: ['rename', 'create', 'delete'] }, configuration: true, workspaceFolders: true },
     },
   },
   'JetBrains, LSP4IJ': {
@@ -54,27 +60,38 @@ export const profiles = {
     capabilities: {
       general: { positionEncodings: ['utf-16'] },
       textDocument: {
+        codeAction: resolves,
         inlineCompletion: { dynamicRegistration: true },
         completion: completion({ snippetSupport: true }),
       },
-      workspace: { configuration: true, didChangeConfiguration: { dynamicRegistration: true } },
+      workspace: { workspaceEdit: creates, configuration: true, didChangeConfiguration: { dynamicRegistration: true } },
     },
   },
   'Emacs, eglot 1.9': {
     capabilities: {
       textDocument: {
+        codeAction: literals,
         synchronization: { dynamicRegistration: false, didSave: true },
         completion: completion({ snippetSupport: false }),
       },
-      workspace: { didChangeConfiguration: { dynamicRegistration: false } },
+      workspace: { workspaceEdit: { documentChanges: true }, didChangeConfiguration: { dynamicRegistration: false } },
     },
   },
   Helix: {
     clientInfo: { name: 'helix', version: '25.07.1' },
     capabilities: {
       general: { positionEncodings: ['utf-8', 'utf-32', 'utf-16'] },
-      textDocument: { completion: { completionItem: { snippetSupport: true, insertReplaceSupport: true } } },
-      workspace: { configuration: true, workspaceFolders: true },
+      textDocument: {
+        codeAction: resolves, completion: { completionItem: { snippetSupport: true, insertReplaceSupport: true } } },
+      workspace: { workspaceEdit: { ...creates, failureHandling: 'abort' }, configuration: true, workspaceFolders: true },
+    },
+  },
+  Kate: {
+    clientInfo: { name: 'Kate', version: '25.08' },
+    capabilities: {
+      textDocument: { completion: { completionItem: { snippetSupport: true } } },
+      window: { workDoneProgress: true },
+      workspace: { workspaceEdit: { documentChanges: true } },
     },
   },
 };

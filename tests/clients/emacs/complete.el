@@ -1,4 +1,4 @@
-;;; complete.el --- A user of Emacs and eglot: connects, completes at point, accepts, goes on typing.  -*- lexical-binding: t -*-
+;;; complete.el --- A user of Emacs and eglot: connects, completes at point, goes on typing, runs a code action.  -*- lexical-binding: t -*-
 
 (package-initialize)
 (require 'eglot)
@@ -25,6 +25,30 @@
   (unless (string-match-p expected line) (error "accepted %S, which is no %S" line expected))
   (when (string-match-p "\0" (buffer-string)) (error "the buffer holds a NUL byte")))
 
+(defun loopd-implement ()
+  "Have a function without a body implemented by a code action; returns its first line."
+  (goto-char (point-min))
+  (forward-line 1)
+  (insert "\n\ndef square(side):\n    \"\"\"Return the area of a square.\"\"\"\n    pass\n")
+  (forward-line -1)
+  (back-to-indentation)
+  ;; eglot asks before it lets a server edit; this user says yes.
+  (advice-add 'y-or-n-p :override #'always)
+  (eglot--signal-textDocument/didChange)
+  (let ((last-nonmenu-event t))
+    (cl-letf (((symbol-function 'completing-read)
+               (lambda (_prompt items &rest _)
+                 (or (cl-find-if (lambda (title) (string-prefix-p "Implement square" title)) (mapcar #'car items))
+                     (error "not offered: %S" items)))))
+      (eglot-code-actions (point) nil nil t)))
+  (loopd-wait "the function to be implemented"
+              (lambda () (not (string-match-p "^    pass$" (buffer-string)))))
+  (goto-char (point-min))
+  (search-forward "square.\"\"\"\n")
+  (let ((line (buffer-substring-no-properties (line-beginning-position) (line-end-position))))
+    (loopd-expect line "^    [^ ]")
+    line))
+
 (condition-case problem
     (progn
       (setq eglot-sync-connect 10)
@@ -47,7 +71,7 @@
         (let ((second (loopd-complete)))
           ;; Which name it is, is the model's business; that the word was continued in place is ours.
           (loopd-expect second "^name = \"😀\"; copy = na[a-z_]+")
-          (princ (format "\nok emacs: %s / %s\n" first second))))
+          (princ (format "\nok emacs: %s / %s / %s\n" first second (loopd-implement)))))
       (eglot-shutdown (eglot-current-server))
       (kill-emacs 0))
   (error (princ (format "\nFAIL emacs: %s\n" (error-message-string problem)))

@@ -1,4 +1,5 @@
--- A typing user in Neovim 0.7.2: asks for a completion with CTRL-X CTRL-O, accepts it, goes on typing.
+-- A typing user in Neovim 0.7.2: asks for a completion with CTRL-X CTRL-O, accepts it, goes on
+-- typing, has a function implemented.
 local function finish(verdict)
   io.stdout:write('\n' .. verdict .. '\n')
   vim.cmd(verdict:match('^ok') and 'qa!' or 'cquit 1')
@@ -74,9 +75,26 @@ local function user()
   keys('<Esc>')
   wait_for('normal mode', function() return vim.fn.mode() == 'n' end)
 
+  -- A function without a body is implemented. Neovim 0.7 asks for the action's edit, and then runs its command as well.
+  vim.api.nvim_buf_set_lines(buffer, 1, 1, false, { '', '', 'def square(side):', '    """Return the area of a square."""', '    pass' })
+  vim.api.nvim_win_set_cursor(0, { 4, 4 })
+  vim.ui.select = function(items, _, choose)
+    for _, item in ipairs(items) do
+      if item[2].title:match('^Implement square') then return choose(item) end
+    end
+    finish('FAIL neovim: not offered: ' .. vim.inspect(items))
+  end
+  local below = lines()[#lines()]
+  vim.lsp.buf.code_action()
+  wait_for('the function to be implemented', function() return not vim.tbl_contains(lines(), '    pass') end)
+  local body = lines()[6]
+  assert(body:find('^    %S'), 'implemented: ' .. vim.inspect(lines()))
+  assert(lines()[5] == '    """Return the area of a square."""' and lines()[#lines()] == below, 'changed around it')
+  check_clean()
+
   vim.lsp.stop_client(client)
   wait_for('the server to end', function() return vim.lsp.client_is_stopped(client) end)
-  finish('ok neovim: ' .. last .. ' / ' .. line)
+  finish('ok neovim: ' .. last .. ' / ' .. line .. ' / ' .. body)
 end
 
 local thread = coroutine.create(user)
