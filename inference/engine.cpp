@@ -48,8 +48,8 @@ std::size_t parameters(const Model& model) {
 
 // Opens the device that was asked for, or the best there is, and says in `info` which and why.
 std::unique_ptr<Device> open_device(const EngineOptions& options, Model& model, EngineInfo& info) {
-  const auto open_cpu = [&model, reference = options.reference, threads = info.threads]() -> std::unique_ptr<Device> {
-    return std::make_unique<CpuDevice>(model, reference, threads);
+  const auto open_cpu = [&model, reference = options.reference, threads = info.threads, prefix_mb = options.prefix_cache_mb]() -> std::unique_ptr<Device> {
+    return std::make_unique<CpuDevice>(model, reference, threads, prefix_mb << 20);
   };
   info.device = "cpu";
   info.device_reason = "asked for";

@@ -21,6 +21,7 @@ struct EngineOptions {
   std::string device = "auto";  // auto | cpu | cuda
   int threads = 0;              // 0: one per core
   bool reference = false;       // run the specification (plain loops) instead of the fast kernels
+  std::size_t prefix_cache_mb = 192;  // keys and values of prompts' beginnings that sessions share, on the CPU
   bool need_tokenizer = true;   // false: token ids in, logits out
   std::size_t device_memory = 0;  // bytes of a GPU's memory to use at most; 0: what is free
 };

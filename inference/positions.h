@@ -39,6 +39,8 @@ class Positions {
   // its length.
   std::size_t replace(std::span<const TokenId> tokens);
   void append(TokenId token) { tokens_.push_back(token); }
+  // Loop 1 has run over [0, end) elsewhere, and its keys, values and states are at hand.
+  void adopt(std::size_t end) { at(1) = {0, end, 0}; }
   // Forgets everything but the tokens: nothing has run.
   void clear();
 

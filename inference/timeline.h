@@ -17,6 +17,12 @@ namespace inference {
 using KvPage = std::shared_ptr<std::byte>;    // [layers] of keys [4][kv_width][16], then values [64][kv_width]
 using StatePage = std::shared_ptr<float>;     // [64][hidden]: the residual after the last layer
 
+// What loop 1 computed for 64 positions.
+struct SharedPage {
+  KvPage kv;
+  StatePage states;
+};
+
 // One loop's keys, values and states; which positions they are of is the LoopSpan's.
 struct LoopCache {
   std::vector<KvPage> kv;            // loop 1: position / 64; later loops: a ring, position / 64 % size
@@ -42,6 +48,14 @@ class Timeline {
   void append(TokenId token) { positions_.append(token); }
   std::vector<std::size_t> plan(int depth, std::size_t first_needed);
 
+  // Loop 1's page of positions [64 * index, ...), which it must have run over; and another one with the same content.
+  SharedPage page(std::size_t index) const { return {loop(1).kv[index], loop(1).states[index]}; }
+  void set_page(std::size_t index, const SharedPage& page);
+  // Loop 1 need not run over the positions of these pages, which somebody else has computed for the same tokens.
+  void adopt(std::span<const SharedPage> pages);
+  // Bytes of keys, values and states of 64 positions.
+  std::size_t page_bytes() const { return kv_bytes() + state_count() * sizeof(float); }
+
   // Makes room in loop r for [first, end), which it is about to run; afterwards advance() marks them as run.
   void prepare(int r, std::size_t first, std::size_t end);
   void advance(int r, std::size_t end) { positions_.advance(r, end, loop(r).kv.size() * kKvPage); }
@@ -49,6 +63,8 @@ class Timeline {
  private:
   const LoopCache& loop(int r) const { return loops_[static_cast<std::size_t>(r - 1)]; }
   std::size_t layer_bytes() const;
+  std::size_t kv_bytes() const { return static_cast<std::size_t>(config_.layers) * layer_bytes(); }
+  std::size_t state_count() const { return kKvPage * static_cast<std::size_t>(config_.hidden_size); }
 
   ModelConfig config_;
   KvType type_;
