@@ -9,65 +9,82 @@ namespace {
 struct Best {
   float first = -INFINITY, second = -INFINITY;  // the two largest allowed logits
   int token = -1;
-  float largest = -INFINITY, total = 0;  // of all logits: total = sum e^(logit - largest)
+  float largest = -INFINITY;  // of all logits, allowed or not
 };
 
 // Equal logits: the lower id wins, and the other counts as second.
 __device__ void see(Best& best, float logit, int token) {
-  if (logit > best.first || (logit == best.first && token < best.token) || best.token < 0) {
-    best.second = best.token < 0 ? best.second : best.first;
-    best.first = logit;
-    best.token = token;
-  } else if (logit > best.second) {
-    best.second = logit;
-  }
-}
-
-__device__ void count_mass(Best& best, float largest, float total) {
-  if (total == 0) return;
-  const float most = fmaxf(best.largest, largest);
-  best.total = (best.total == 0 ? 0 : best.total * expf(best.largest - most)) + total * expf(largest - most);
-  best.largest = most;
+  const bool better = logit > best.first || best.token < 0 || (logit == best.first && token < best.token);
+  best.second = better ? best.first : fmaxf(best.second, logit);
+  best.first = better ? logit : best.first;
+  best.token = better ? token : best.token;
 }
 
 __device__ void merge(Best& best, const Best& other) {
-  if (other.token >= 0) {
-    const float second = other.second;
-    see(best, other.first, other.token);
-    if (second > best.second) best.second = second;
-  }
-  count_mass(best, other.largest, other.total);
+  best.largest = fmaxf(best.largest, other.largest);
+  if (other.token < 0) return;
+  see(best, other.first, other.token);
+  best.second = fmaxf(best.second, other.second);
 }
 
-__global__ __launch_bounds__(1024) void argmax_kernel(Choice* out, const float* logits, int vocab, const uint32_t* allowed, const int* mask, int bias_token, float bias) {
-  __shared__ Best warps[32];
-  let_next_start();
-  wait_for_previous();
-  const int row = static_cast<int>(blockIdx.x);
-  const float* own = logits + static_cast<std::size_t>(row) * vocab;
-  const int which = mask ? mask[row] : -1;
-  const uint32_t* bits = allowed && which >= 0 ? allowed + static_cast<std::size_t>(which) * ((vocab + 31) / 32) : nullptr;
-  Best best;
-  for (int i = static_cast<int>(threadIdx.x); i < vocab; i += static_cast<int>(blockDim.x)) {
-    const float logit = own[i];
-    count_mass(best, logit, 1);
-    if (!bits || (bits[i / 32] >> (i % 32) & 1u)) see(best, i == bias_token ? logit + bias : logit, i);
-  }
+// The best of the warp's 32, in lane 0.
+__device__ Best merge_warp(Best best) {
   for (int offset = 16; offset > 0; offset /= 2) {
     Best other;
     other.first = __shfl_down_sync(0xffffffffu, best.first, offset);
     other.second = __shfl_down_sync(0xffffffffu, best.second, offset);
     other.token = __shfl_down_sync(0xffffffffu, best.token, offset);
     other.largest = __shfl_down_sync(0xffffffffu, best.largest, offset);
-    other.total = __shfl_down_sync(0xffffffffu, best.total, offset);
     merge(best, other);
   }
-  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = best;
+  return best;
+}
+
+__global__ __launch_bounds__(1024) void argmax_kernel(Choice* out, const float* logits, int vocab, const uint32_t* allowed, const int* mask, int bias_token, float bias) {
+  __shared__ Best warps[32];
+  __shared__ float scratch[32];
+  let_next_start();
+  wait_for_previous();
+  const int row = static_cast<int>(blockIdx.x);
+  const int tid = static_cast<int>(threadIdx.x);
+  const float* own = logits + static_cast<std::size_t>(row) * vocab;
+  const int which = mask ? mask[row] : -1;
+  const uint32_t* bits = allowed && which >= 0 ? allowed + static_cast<std::size_t>(which) * ((vocab + 31) / 32) : nullptr;
+  // The common case fits registers: no second trip to memory for the probabilities.
+  constexpr int kKept = 16;
+  float kept[kKept];
+  Best best;
+#pragma unroll
+  for (int k = 0; k < kKept; ++k) {
+    const int i = tid + k * 1024;
+    kept[k] = i < vocab ? own[i] : -INFINITY;
+  }
+#pragma unroll
+  for (int k = 0; k < kKept; ++k) {
+    const int i = tid + k * 1024;
+    best.largest = fmaxf(best.largest, kept[k]);
+    if (i < vocab && (!bits || (bits[i / 32] >> (i % 32) & 1u))) see(best, i == bias_token ? kept[k] + bias : kept[k], i);
+  }
+#pragma unroll 8
+  for (int i = tid + kKept * 1024; i < vocab; i += 1024) {
+    const float logit = own[i];
+    best.largest = fmaxf(best.largest, logit);
+    if (!bits || (bits[i / 32] >> (i % 32) & 1u)) see(best, i == bias_token ? logit + bias : logit, i);
+  }
+  best = merge_warp(best);
+  if (tid % 32 == 0) warps[tid / 32] = best;
   __syncthreads();
-  if (threadIdx.x != 0) return;
-  for (unsigned w = 1; w < blockDim.x / 32; ++w) merge(best, warps[w]);
+  best = merge_warp(warps[tid % 32]);  // every warp does, so that all know the largest
+  const float largest = __shfl_sync(0xffffffffu, best.largest, 0);
+  float total = 0;
+#pragma unroll
+  for (int k = 0; k < kKept; ++k) total += expf(kept[k] - largest);  // e^-inf is 0
+#pragma unroll 8
+  for (int i = tid + kKept * 1024; i < vocab; i += 1024) total += expf(own[i] - largest);
+  total = block_sum(total, scratch);
+  if (tid != 0) return;
   const float chosen = best.token >= 0 ? own[best.token] : -INFINITY;
-  out[row] = {best.token, chosen - best.largest - logf(best.total), best.first, best.second};
+  out[row] = {best.token, chosen - largest - logf(total), best.first, best.second};
 }
 
 }  // namespace

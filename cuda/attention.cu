@@ -1,6 +1,7 @@
 // Launches decode attention.
 #include "cuda/attention.h"
 
+#include <algorithm>
 #include <string>
 
 #include "cuda/runtime.h"
@@ -30,9 +31,14 @@ void attention(Stream stream, float* out, const float* qkv, const KvCache& cache
   p.counters = static_cast<unsigned*>(workspace.data);
   p.parts = reinterpret_cast<float*>(static_cast<unsigned char*>(workspace.data) + kWorkspaceCounters);
   p.rows = rows, p.shape = shape, p.window = window, p.splits = splits;
+  // A cluster has at most 16 blocks, the window's among them.
+  p.clustered = limits().clusters;
+  const int cluster = splits > 7 ? 16 : 8;
+  if (p.clustered) p.splits = std::min(splits, cluster - 1);
   // Without gates no row is in a loop that mixes: the window's blocks stay out.
-  const int blocks = splits + (gate_weight ? 1 : 0);
-  launch("attention", stream, kernel, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(shape.kv_heads), static_cast<unsigned>(count)), dim3(128), 0, p);
+  const int blocks = p.clustered ? cluster : splits + (gate_weight ? 1 : 0);
+  launch_clusters("attention", stream, kernel, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(shape.kv_heads), static_cast<unsigned>(count)), dim3(128), 0,
+                  p.clustered ? cluster : 0, p);
 }
 
 }  // namespace cuda

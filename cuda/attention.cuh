@@ -6,6 +6,8 @@
 // e^(m_s - m) l_s, and mixes by the gate. How a context is split depends on its length and `splits` only.
 #pragma once
 
+#include <cooperative_groups.h>
+
 #include "cuda/attention.h"
 #include "cuda/kv.cuh"
 
@@ -22,6 +24,7 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
   constexpr int kLanes = D / 8;
   constexpr int kKeys = 32 / kLanes;  // keys a warp reads with one load
   __shared__ float warp_largest[kAttentionWarps][G], warp_total[kAttentionWarps][G], warp_out[kAttentionWarps][G][D];
+  __shared__ float block_largest[G], block_total[G];
   __shared__ float gates[G], part_largest[kMaxSplits + 1][G], part_factor[kMaxSplits + 1][G];
   let_next_start();
   wait_for_previous();
@@ -29,23 +32,25 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
   const int split = static_cast<int>(blockIdx.x);
   const int kv_head = static_cast<int>(blockIdx.y);
   const int row = static_cast<int>(blockIdx.z);
+  // All of the row's numbers at once: every trip to memory here is one that all else waits for.
   const int loop = p.rows.loop[row];
   const int position = p.rows.position[row];
+  const int first_table = p.rows.table[row];
+  const int oldest = p.rows.first ? p.rows.first[row] : 0;
   if (loop == 0) return;
   const bool dual = loop >= 2;
   const int pages = position / kPage + 1;
   const int pages_a_split = (pages + p.splits - 1) / p.splits;
   const int busy = (pages + pages_a_split - 1) / pages_a_split;
   const bool local = split == p.splits;
-  if (local ? !dual : split >= busy) return;
+  if (local ? !dual : split >= busy) return;  // the others of a cluster do not wait for those that left
   int begin = split * pages_a_split * kPage;
   int end = min(position + 1, begin + pages_a_split * kPage);
   if (local) {
-    begin = max(0, position + 1 - p.window);
-    if (p.rows.first) begin = max(begin, p.rows.first[row]);
+    begin = max(max(0, position + 1 - p.window), oldest);
     end = position + 1;
   }
-  const int* table = page_table(p.rows, row, local ? loop : 1);
+  const int* table = p.rows.pages + static_cast<std::size_t>(first_table + (local ? loop - 1 : 0)) * static_cast<std::size_t>(p.rows.table_stride);
   const auto* keys = static_cast<const Element*>(p.keys);
   const auto* values = static_cast<const Element*>(p.values);
 
@@ -159,14 +164,31 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
   const int part_size = width + 2 * G;
   float* parts = p.parts + static_cast<std::size_t>(row * p.shape.kv_heads + kv_head) * static_cast<std::size_t>(p.splits + 1) * part_size;
   float* part = parts + static_cast<std::size_t>(split) * part_size;
+  float* result = p.out + static_cast<std::size_t>(row) * p.shape.heads * p.shape.head_dim + static_cast<std::size_t>(kv_head) * width;
+  const bool only = busy == 1 && !dual;  // nobody to merge with
   for (int i = tid; i < width + G; i += kAttentionWarps * 32) {
     const bool sums = i < width;
     const int g = sums ? i / p.shape.head_dim : i - width;
     float most = kNoScore;
     for (int w = 0; w < kAttentionWarps; ++w) most = fmaxf(most, warp_largest[w][g]);
     float sum = 0;
-    for (int w = 0; w < kAttentionWarps; ++w) sum += exp2f(warp_largest[w][g] - most) * (sums ? warp_out[w][g][i % p.shape.head_dim] : warp_total[w][g]);
-    if (sums) {
+    float weights = 0;
+    for (int w = 0; w < kAttentionWarps; ++w) {
+      const float factor = exp2f(warp_largest[w][g] - most);
+      sum += factor * (sums ? warp_out[w][g][i % p.shape.head_dim] : warp_total[w][g]);
+      weights += factor * warp_total[w][g];
+    }
+    if (only) {
+      if (sums) result[i] = sum / weights;
+    } else if (p.clustered) {
+      // The others read it here, out of this block's shared memory. Nobody else reads this element of the first warp's.
+      if (sums) {
+        warp_out[0][g][i % p.shape.head_dim] = sum;
+      } else {
+        block_largest[g] = most;
+        block_total[g] = sum;
+      }
+    } else if (sums) {
       part[i] = sum;
     } else {
       part[width + g] = most;
@@ -174,14 +196,38 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
     }
   }
 
-  if (!arrived_last(p.counters + row * p.shape.kv_heads + kv_head, static_cast<unsigned>(busy + (dual ? 1 : 0)))) return;
+  if (only) return;
+  // Merging: by the last block to arrive, through memory; or in a cluster by its first block, which always has keys.
+#if __CUDA_ARCH__ >= 900
+  const auto cluster = cooperative_groups::this_cluster();
+  if (p.clustered) {
+    cluster.sync();
+    if (split != 0) {
+      cluster.sync();  // its shared memory must outlive the merge
+      return;
+    }
+  }
+#endif
+  if (!p.clustered && !arrived_last(p.counters + row * p.shape.kv_heads + kv_head, static_cast<unsigned>(busy + (dual ? 1 : 0)))) return;
   // All parts' scores and totals at once, then their factors; the window's part comes last.
   for (int i = tid; i < (p.splits + 1) * G; i += kAttentionWarps * 32) {
     const int s = i / G;
+    const int g = i % G;
     const bool there = s < busy || (s == p.splits && dual);
-    const float* from = parts + static_cast<std::size_t>(s) * part_size + width + i % G;
-    part_largest[s][i % G] = there ? __ldcg(from) : kNoScore;
-    part_factor[s][i % G] = there ? __ldcg(from + G) : 0.0f;
+    float most = kNoScore, sum = 0;
+#if __CUDA_ARCH__ >= 900
+    if (there && p.clustered) {
+      most = *cluster.map_shared_rank(&block_largest[g], static_cast<unsigned>(s));
+      sum = *cluster.map_shared_rank(&block_total[g], static_cast<unsigned>(s));
+    }
+#endif
+    if (there && !p.clustered) {
+      const float* from = parts + static_cast<std::size_t>(s) * part_size + width + g;
+      most = __ldcg(from);
+      sum = __ldcg(from + G);
+    }
+    part_largest[s][g] = most;
+    part_factor[s][g] = sum;
   }
   for (int g = warp; g < G && dual; g += kAttentionWarps) {
     const int head = kv_head * G + g;
@@ -196,8 +242,9 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
     for (int s = 0; s < busy; ++s) most = fmaxf(most, part_largest[s][tid]);
     for (int s = 0; s < busy; ++s) weights += exp2f(part_largest[s][tid] - most) * part_factor[s][tid];
     const float share = (dual ? gates[tid] : 1.0f) / weights;
+    const float local_total = part_factor[p.splits][tid];
     for (int s = 0; s < busy; ++s) part_factor[s][tid] = exp2f(part_largest[s][tid] - most) * share;
-    if (dual) part_factor[busy][tid] = (1 - gates[tid]) / part_factor[p.splits][tid];
+    if (dual) part_factor[busy][tid] = (1 - gates[tid]) / local_total;
   }
   __syncthreads();
   const int there = busy + (dual ? 1 : 0);
@@ -206,10 +253,23 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
     float sum = 0;
 #pragma unroll 8
     for (int s = 0; s < there; ++s) {
-      sum += part_factor[s][g] * __ldcg(parts + static_cast<std::size_t>(s < busy ? s : p.splits) * part_size + i);
+      const int from = s < busy ? s : p.splits;
+      float value;
+#if __CUDA_ARCH__ >= 900
+      if (p.clustered) {
+        value = *cluster.map_shared_rank(&warp_out[0][g][i % p.shape.head_dim], static_cast<unsigned>(from));
+      } else
+#endif
+      {
+        value = __ldcg(parts + static_cast<std::size_t>(from) * part_size + i);
+      }
+      sum += part_factor[s][g] * value;
     }
-    p.out[static_cast<std::size_t>(row) * p.shape.heads * p.shape.head_dim + static_cast<std::size_t>(kv_head) * width + i] = sum;
+    result[i] = sum;
   }
+#if __CUDA_ARCH__ >= 900
+  if (p.clustered) cluster.sync();
+#endif
 }
 
 template <typename Element, int D>

@@ -17,6 +17,7 @@ struct AttentionArguments {
   Rows rows;
   HeadShape shape;
   int window, splits;
+  bool clustered;  // the splits + 1 blocks of a (kv head, row) share a cluster and merge through shared memory
 };
 
 using AttentionKernel = void (*)(AttentionArguments);

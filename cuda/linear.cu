@@ -72,7 +72,7 @@ void run(Stream stream, float* out, const float* x, const float* gain, const Mat
   p.zeros = reinterpret_cast<const uint32_t*>(p.data + tiles_bytes(m) + scales_bytes(m));
   p.cols = m.cols, p.outputs = m.rows, p.row_tiles = row_tiles(m), p.k_tiles = k_tiles(m);
   p.groups = groups(m);
-  p.group32 = m.group == 32 && m.group != m.cols;
+  const bool halves = m.group == 32 && m.group != m.cols;
   p.group_shift = 31;  // one group a row
   for (int tiles = m.group / kTileCols, shift = 0; m.group != m.cols && tiles > 0; tiles /= 2) p.group_shift = shift++;
   p.head_tiles = rope ? rope->shape.head_dim / kTileRows : 1;
@@ -81,20 +81,22 @@ void run(Stream stream, float* out, const float* x, const float* gain, const Mat
   p.splits = splits_of(m);
   const int tiles = tiles_of(m.packed);
   const int most = std::max(1, device.multiprocessors / p.splits);
-  Flavour flavour = rope ? Flavour::heads : p.row_tiles >= 2 * most && tiles > 1 ? Flavour::many : Flavour::few;
+  Flavour flavour = rope ? Flavour::heads : halves ? Flavour::halves : p.row_tiles >= 2 * most && tiles > 1 ? Flavour::many : Flavour::few;
   // x as hi + lo where it fits; one bf16 otherwise, which is said in plugin.h. Up to 8 rows it always fits.
   const std::size_t head_bytes = rope ? static_cast<std::size_t>(rows * rope->shape.head_dim) * sizeof(float) : 0;
   const auto shared_for = [&](bool exact, Flavour f) {
-    return columns_bytes(m, exact ? 2 * rows : rows) + sums_bytes(m, rows, f == Flavour::few ? 1 : tiles) + head_bytes;
+    return columns_bytes(m, exact ? 2 * rows : rows) + sums_bytes(m, rows, f == Flavour::few || f == Flavour::halves ? 1 : tiles) + head_bytes;
   };
   const auto limit = static_cast<std::size_t>(device.shared_bytes) - 2048;
   p.exact = shared_for(true, rope ? flavour : Flavour::few) <= limit;
-  if (!rope && shared_for(p.exact, flavour) > limit) flavour = Flavour::few;
+  if (flavour == Flavour::many && shared_for(p.exact, flavour) > limit) flavour = Flavour::few;
   const std::size_t shared = shared_for(p.exact, flavour);
   if (shared > limit) return fail("linear: " + std::to_string(m.cols) + " columns at " + std::to_string(rows) + " rows do not fit this GPU's shared memory");
   p.columns_bytes = static_cast<int>(columns_bytes(m, p.exact ? 2 * rows : rows));
-  p.sums_bytes = static_cast<int>(sums_bytes(m, rows, flavour == Flavour::few ? 1 : tiles));
-  p.ranges = std::min(p.row_tiles / p.head_tiles, most);
+  p.sums_bytes = static_cast<int>(sums_bytes(m, rows, flavour == Flavour::many || flavour == Flavour::heads ? tiles : 1));
+  // Blocks that fit beside each other do better than one that takes turns.
+  const bool pairs = flavour == Flavour::few && shared < 64 * 1024 && p.row_tiles <= 2 * most;
+  p.ranges = std::min(p.row_tiles / p.head_tiles, pairs ? 2 * most : most);
   if (p.splits > 1) {
     if (workspace.bytes < linear_workspace(m, rows)) return fail("linear: its workspace is too small");
     p.counters = static_cast<unsigned*>(workspace.data);
@@ -120,7 +122,7 @@ void linear_qkv(Stream stream, float* qkv, const float* x, const float* gain, co
   // A block for a head pays while a head is small: then the chain of kernels is what costs. It needs whole heads of tiles.
   const int head_tiles = shape.head_dim / kTileRows;
   const std::size_t head_bytes = static_cast<std::size_t>(head_tiles) * static_cast<std::size_t>(k_tiles(m) * tile_bytes(m.packed));
-  const bool whole = shape.head_dim % kTileRows == 0 && shape.head_dim <= 128 && head_tiles % tiles_of(m.packed) == 0;
+  const bool whole = shape.head_dim % kTileRows == 0 && shape.head_dim <= 128 && head_tiles % tiles_of(m.packed) == 0 && (m.group != 32 || m.group == m.cols);
   if (whole && splits_of(m) == 1 && head_bytes <= 64 * 1024) {
     const RopeArguments rope{cache, bias, q_gain, k_gain, reinterpret_cast<const float2*>(table), rows, shape, eps};
     return run(stream, qkv, x, gain, m, count, eps, Epilogue::store, nullptr, workspace, &rope);

@@ -45,23 +45,43 @@ __host__ __device__ constexpr bool has_scales() {
   return P == Packed::int4 || P == Packed::int4_zeros || P == Packed::int8;
 }
 
-// What a lane holds of one tile.
-template <Packed P>
+// What a lane holds of one tile: its weights, and the scales (and zeros) of its two rows, which must travel with them, or
+// every tile would wait for memory once more. Halves: groups of 32, two a tile.
+template <Packed P, bool Halves = false>
 struct Fragment {
+  static constexpr int kGroups = !has_scales<P>() ? 0 : Halves ? 2 : 1;
   uint4 words[Kind<P>::loads];
+  float2 scale[P == Packed::int8 ? kGroups : 0];
+  __half2 half_scale[P == Packed::int8 ? 0 : kGroups];
+  uint32_t zeros[P == Packed::int4_zeros ? kGroups : 0];
 };
 
-template <Packed P>
-__device__ __forceinline__ void load_tile(Fragment<P>& out, const unsigned char* tile, int lane) {
+template <Packed P, bool Halves>
+__device__ __forceinline__ void load_tile(Fragment<P, Halves>& out, const unsigned char* tile, int lane) {
 #pragma unroll
   for (int i = 0; i < Kind<P>::loads; ++i) out.words[i] = load_weights(tile + i * 512 + lane * 16);
+}
+
+// Scales of the group (or, for halves, two groups) from `group` on, in the row tile's run of groups; `count` are there.
+template <Packed P, bool Halves>
+__device__ __forceinline__ void load_scales(Fragment<P, Halves>& out, const void* scales, const uint32_t* zeros, std::size_t run, int group, int count, int g) {
+#pragma unroll
+  for (int i = 0; i < Fragment<P, Halves>::kGroups; ++i) {
+    const std::size_t pair = (run + static_cast<std::size_t>(min(group + i, count - 1))) * 8 + static_cast<std::size_t>(g);
+    if constexpr (P == Packed::int8) {
+      out.scale[i] = static_cast<const float2*>(scales)[pair];
+    } else {
+      out.half_scale[i] = static_cast<const __half2*>(scales)[pair];
+      if constexpr (P == Packed::int4_zeros) out.zeros[i] = zeros[pair];
+    }
+  }
 }
 
 __device__ __forceinline__ uint32_t word_of(const uint4& v, int i) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; }
 
 // The registers of one step. `zeros`: bf16(128 + zero) of rows g and g + 8 (int4 kinds). All subtractions are exact.
-template <Packed P>
-__device__ __forceinline__ void operand(uint32_t (&a)[4], const Fragment<P>& fragment, int step, int plane, uint32_t zeros) {
+template <Packed P, bool Halves>
+__device__ __forceinline__ void operand(uint32_t (&a)[4], const Fragment<P, Halves>& fragment, int step, int plane, uint32_t zeros) {
   if constexpr (P == Packed::int4 || P == Packed::int4_zeros) {
     // 0x4300 is bf16 128, whose last mantissa bit counts 1: or-ing a nibble in gives 128 + q.
     const uint32_t word = word_of(fragment.words[0], step);
@@ -83,68 +103,77 @@ __device__ __forceinline__ void operand(uint32_t (&a)[4], const Fragment<P>& fra
   }
 }
 
-// Copies this block's slice of x into shared memory, normed, as columns of bf16 [n][stride].
-__device__ __forceinline__ void stage(__nv_bfloat16* columns, int stride, const LinearArguments& p, int k_begin, int k_count, float* scratch) {
+// Copies this block's slice of x into shared memory as columns of bf16 [n][stride], times gain. The norm's factor is the
+// same for a whole row, so it may come last: `squares` [row][warp] gets the sums for it, over all of the row.
+__device__ __forceinline__ void stage(__nv_bfloat16* columns, int stride, const LinearArguments& p, int k_begin, int k_count, float* squares) {
+  constexpr int kRows = 4;  // in flight at once
   const int threads = static_cast<int>(blockDim.x);
   const int tid = static_cast<int>(threadIdx.x);
-  const int warps = threads / 32;
   const bool vectors = p.cols % 4 == 0;
-  if (p.gain) {
-    for (int row = 0; row < p.rows; ++row) {
-      const float* x = p.x + static_cast<std::size_t>(row) * p.cols;
-      float sum = 0;
-      if (vectors) {
-        for (int k = tid * 4; k < p.cols; k += threads * 4) {
-          const float4 v = *reinterpret_cast<const float4*>(x + k);
-          sum += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+  const int from = p.gain ? 0 : k_begin;
+  const int to = p.gain ? p.k_tiles * kTileCols : k_begin + k_count;
+  for (int first = 0; first < p.rows; first += kRows) {
+    float sum[kRows] = {};
+    for (int at = from + tid * 4; at < to; at += threads * 4) {
+      float4 x[kRows];
+      float4 gain = {1, 1, 1, 1};
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        const float* row = p.x + static_cast<std::size_t>(min(first + r, p.rows - 1)) * p.cols;
+        x[r] = make_float4(0, 0, 0, 0);
+        if (vectors) {
+          if (at < p.cols) x[r] = *reinterpret_cast<const float4*>(row + at);
+        } else {
+          if (at < p.cols) x[r].x = row[at];
+          if (at + 1 < p.cols) x[r].y = row[at + 1];
+          if (at + 2 < p.cols) x[r].z = row[at + 2];
         }
-      } else {
-        for (int k = tid; k < p.cols; k += threads) sum += x[k] * x[k];
+        if (!vectors && at + 3 < p.cols) x[r].w = row[at + 3];
       }
-      sum = warp_sum(sum);
-      if (tid % 32 == 0) scratch[row * 16 + tid / 32] = sum;
+      if (p.gain) {
+        if (vectors) {
+          if (at < p.cols) gain = *reinterpret_cast<const float4*>(p.gain + at);
+        } else {
+          if (at < p.cols) gain.x = p.gain[at];
+          if (at + 1 < p.cols) gain.y = p.gain[at + 1];
+          if (at + 2 < p.cols) gain.z = p.gain[at + 2];
+          if (at + 3 < p.cols) gain.w = p.gain[at + 3];
+        }
+      }
+      const int k = at - k_begin;
+      const bool inside = k >= 0 && k < k_count;
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        if (first + r >= p.rows) break;
+        const float4 v = x[r];
+        sum[r] += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+        if (!inside) continue;
+        const float a = v.x * gain.x, b = v.y * gain.y, c = v.z * gain.z, d = v.w * gain.w;
+        const uint2 hi = {pack_bf16(a, b), pack_bf16(c, d)};
+        const int row = first + r;
+        if (p.exact) {
+          const uint2 lo = {pack_bf16(a - bf16_low(hi.x), b - bf16_high(hi.x)), pack_bf16(c - bf16_low(hi.y), d - bf16_high(hi.y))};
+          *reinterpret_cast<uint2*>(columns + (2 * row) * stride + k) = hi;
+          *reinterpret_cast<uint2*>(columns + (2 * row + 1) * stride + k) = lo;
+        } else {
+          *reinterpret_cast<uint2*>(columns + row * stride + k) = hi;
+        }
+      }
     }
-    __syncthreads();
-  }
-  for (int row = 0; row < p.rows; ++row) {
-    float scale = 1;
-    if (p.gain) {
-      float sum = 0;
-      for (int warp = 0; warp < warps; ++warp) sum += scratch[row * 16 + warp];
-      scale = rsqrtf(sum / static_cast<float>(p.cols) + p.eps);
-    }
-    const float* x = p.x + static_cast<std::size_t>(row) * p.cols;
-    for (int k = tid * 4; k < k_count; k += threads * 4) {
-      const int at = k_begin + k;
-      float v[4] = {0, 0, 0, 0};
-      if (vectors && at < p.cols) {
-        const float4 loaded = *reinterpret_cast<const float4*>(x + at);
-        v[0] = loaded.x, v[1] = loaded.y, v[2] = loaded.z, v[3] = loaded.w;
-        if (p.gain) {
-          const float4 gain = *reinterpret_cast<const float4*>(p.gain + at);
-          v[0] = v[0] * scale * gain.x, v[1] = v[1] * scale * gain.y, v[2] = v[2] * scale * gain.z, v[3] = v[3] * scale * gain.w;
-        }
-      } else {
-        for (int i = 0; i < 4; ++i) {
-          if (at + i < p.cols) v[i] = p.gain ? x[at + i] * scale * p.gain[at + i] : x[at + i];
-        }
-      }
-      const uint2 hi = {pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3])};
-      if (p.exact) {
-        const uint2 lo = {pack_bf16(v[0] - bf16_low(hi.x), v[1] - bf16_high(hi.x)), pack_bf16(v[2] - bf16_low(hi.y), v[3] - bf16_high(hi.y))};
-        *reinterpret_cast<uint2*>(columns + (2 * row) * stride + k) = hi;
-        *reinterpret_cast<uint2*>(columns + (2 * row + 1) * stride + k) = lo;
-      } else {
-        *reinterpret_cast<uint2*>(columns + row * stride + k) = hi;
-      }
+    if (!p.gain) continue;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const float whole = warp_sum(sum[r]);
+      if (tid % 32 == 0 && first + r < p.rows) squares[(first + r) * 16 + tid / 32] = whole;
     }
   }
   __syncthreads();
 }
 
-// Hands `tiles` row tiles from `first` to the epilogue; value(row, i) is y of output row first * 16 + i.
+// Hands `tiles` row tiles from `first` to the epilogue; value(row, i) is y of output row first * 16 + i. `before` is what the
+// thread's first output held, for Epilogue::add: it was fetched while there was time.
 template <typename Value>
-__device__ __forceinline__ void emit(const LinearArguments& p, int first, int tiles, const Value& value) {
+__device__ __forceinline__ void emit(const LinearArguments& p, int first, int tiles, float before, const Value& value) {
   const int threads = static_cast<int>(blockDim.x);
   if (p.epilogue == Epilogue::swiglu) {
     const int half = p.outputs / 2;
@@ -169,16 +198,25 @@ __device__ __forceinline__ void emit(const LinearArguments& p, int first, int ti
     if (p.epilogue == Epilogue::store) {
       *target = y;
     } else if (!p.loop || p.loop[row] != 0) {
-      *target += y;
+      *target = (i == static_cast<int>(threadIdx.x) ? before : *target) + y;
     }
   }
 }
 
+// What the thread's first output of emit() holds.
+__device__ __forceinline__ float value_before(const LinearArguments& p, int first, int tiles) {
+  const int i = static_cast<int>(threadIdx.x);
+  const int out = first * 16 + i % (tiles * 16);
+  if (p.epilogue != Epilogue::add || i >= tiles * 16 * p.rows || out >= p.outputs) return 0;
+  return p.out[static_cast<std::size_t>(i / (tiles * 16)) * p.outputs + out];
+}
+
 // T row tiles a warp at a time, N column tiles of 8. Heads: the rows are those of attention heads, which a block finishes.
-template <Packed P, int T, int N, bool Heads>
+// Halves: groups of 32.
+template <Packed P, int T, int N, bool Heads, bool Halves>
 __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p) {
   extern __shared__ __align__(16) unsigned char shared[];
-  __shared__ float norm_scratch[kMaxDecodeRows * 16];
+  __shared__ float squares[kMaxDecodeRows * 16], row_scale[kMaxDecodeRows];
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int warps = static_cast<int>(blockDim.x) / 32;
@@ -198,15 +236,19 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
   const auto tile_at = [&](int row_tile, int k_tile) {
     return p.data + (static_cast<std::size_t>(row_tile) * static_cast<std::size_t>(p.k_tiles) + static_cast<std::size_t>(k_tile)) * kBytes;
   };
-  Fragment<P> next[T];
+  const int g = lane / 4;
+  const int t = lane % 4;
+  Fragment<P, Halves> next[T];
   const auto load = [&](int row_tile, int k_tile) {
 #pragma unroll
     for (int i = 0; i < T; ++i) {
-      if (row_tile + i < row_end) load_tile<P>(next[i], tile_at(row_tile + i, k_tile), lane);
+      if (row_tile + i >= row_end) continue;
+      load_tile<P, Halves>(next[i], tile_at(row_tile + i, k_tile), lane);
+      load_scales<P, Halves>(next[i], p.scales, p.zeros, static_cast<std::size_t>(row_tile + i) * static_cast<std::size_t>(p.groups), Halves ? 2 * k_tile : k_tile >> p.group_shift, p.groups, g);
     }
   };
 #pragma unroll
-  for (int i = 0; i < T; ++i) next[i] = Fragment<P>{};
+  for (int i = 0; i < T; ++i) next[i] = Fragment<P, Halves>{};
   // Weights do not depend on the kernels before: fetch the first ones while those still run.
   if (own_begin < own_end) load(row_begin, own_begin);
   if (lane == 0) {
@@ -220,11 +262,15 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
   const int used = p.exact ? 2 * p.rows : p.rows;
   __nv_bfloat16* columns = reinterpret_cast<__nv_bfloat16*>(shared);
   float* sums = reinterpret_cast<float*>(shared + p.columns_bytes);
-  stage(columns, stride, p, k_begin * kTileCols, (k_end - k_begin) * kTileCols, norm_scratch);
+  stage(columns, stride, p, k_begin * kTileCols, (k_end - k_begin) * kTileCols, squares);
+  // Read behind the barrier that precedes the first sums.
+  if (static_cast<int>(threadIdx.x) < p.rows) {
+    float sum = 0;
+    for (int w = 0; w < warps && p.gain; ++w) sum += squares[threadIdx.x * 16 + static_cast<unsigned>(w)];
+    row_scale[threadIdx.x] = p.gain ? rsqrtf(sum / static_cast<float>(p.cols) + p.eps) : 1.0f;
+  }
 
   // Columns beyond the used ones repeat the last: their sums are not looked at.
-  const int g = lane / 4;
-  const int t = lane % 4;
   const __nv_bfloat16* column[N];
 #pragma unroll
   for (int n = 0; n < N; ++n) column[n] = columns + min(n * 8 + g, used - 1) * stride + t * 8;
@@ -232,8 +278,9 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
   constexpr int kSumStride = T * 16 + 8;  // of a row; the padding spreads the lanes' stores over the banks
   for (int row_tile = row_begin; row_tile < row_end; row_tile += T) {
     float total[T][N][4] = {};
+    const float before = p.splits == 1 && !Heads ? value_before(p, row_tile, min(T, row_end - row_tile)) : 0.0f;
     for (int k_tile = own_begin; k_tile < own_end; ++k_tile) {
-      Fragment<P> now[T];
+      Fragment<P, Halves> now[T];
 #pragma unroll
       for (int i = 0; i < T; ++i) now[i] = next[i];
       // The next tile of this warp, which may belong to the next rows.
@@ -250,51 +297,38 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
       }
 #pragma unroll
       for (int i = 0; i < T; ++i) {
-        if (T > 1 && row_tile + i >= row_end) break;
+        // Row tiles past the range multiply leftovers that nobody reads: cheaper than branches between independent sums.
         if constexpr (!has_scales<P>()) {
 #pragma unroll
           for (int plane = 0; plane < kPlanes; ++plane) {
 #pragma unroll
             for (int step = 0; step < 4; ++step) {
               uint32_t a[4];
-              operand<P>(a, now[i], step, plane, 0);
+              operand<P, Halves>(a, now[i], step, plane, 0);
 #pragma unroll
               for (int n = 0; n < N; ++n) mma_bf16(total[i][n], a, word_of(x[n][step / 2], step % 2 * 2), word_of(x[n][step / 2], step % 2 * 2 + 1));
             }
           }
         } else {
           // Sums of a group are of whole numbers times x; its scales enter once, behind them.
-          const int groups_a_tile = p.group32 ? 2 : 1;
+          constexpr int kGroups = Halves ? 2 : 1;
 #pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            if (half == 1 && groups_a_tile == 1) break;
-            // The last tile may reach past the columns, where x is zero.
-            const int group = p.group32 ? min(k_tile * 2 + half, p.groups - 1) : k_tile >> p.group_shift;
-            const std::size_t pair = (static_cast<std::size_t>(row_tile + i) * static_cast<std::size_t>(p.groups) + static_cast<std::size_t>(group)) * 8 + static_cast<std::size_t>(g);
+          for (int group = 0; group < kGroups; ++group) {
             float2 scale;
             uint32_t zeros = 0;
             if constexpr (P == Packed::int8) {
-              scale = static_cast<const float2*>(p.scales)[pair];
+              scale = now[i].scale[group];
             } else {
-              scale = __half22float2(static_cast<const __half2*>(p.scales)[pair]);
-              if constexpr (P == Packed::int4_zeros) zeros = p.zeros[pair];
+              scale = __half22float2(now[i].half_scale[group]);
+              if constexpr (P == Packed::int4_zeros) zeros = now[i].zeros[group];
             }
             float sum[N][4] = {};
-            const auto step_range = [&](auto first_step, auto last_step) {
 #pragma unroll
-              for (int step = first_step; step < last_step; ++step) {
-                uint32_t a[4];
-                operand<P>(a, now[i], step, 0, zeros);
+            for (int step = group * 2; step < group * 2 + 4 / kGroups; ++step) {
+              uint32_t a[4];
+              operand<P, Halves>(a, now[i], step, 0, zeros);
 #pragma unroll
-                for (int n = 0; n < N; ++n) mma_bf16(sum[n], a, word_of(x[n][step / 2], step % 2 * 2), word_of(x[n][step / 2], step % 2 * 2 + 1));
-              }
-            };
-            if (groups_a_tile == 1) {
-              step_range(std::integral_constant<int, 0>{}, std::integral_constant<int, 4>{});
-            } else if (half == 0) {
-              step_range(std::integral_constant<int, 0>{}, std::integral_constant<int, 2>{});
-            } else {
-              step_range(std::integral_constant<int, 2>{}, std::integral_constant<int, 4>{});
+              for (int n = 0; n < N; ++n) mma_bf16(sum[n], a, word_of(x[n][step / 2], step % 2 * 2), word_of(x[n][step / 2], step % 2 * 2 + 1));
             }
 #pragma unroll
             for (int n = 0; n < N; ++n) {
@@ -331,8 +365,9 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
     __syncthreads();
     const auto value = [&](int row, int at) {
       float sum = 0;
+#pragma unroll 4
       for (int w = 0; w < warps; ++w) sum += sums[(w * p.rows + row) * kSumStride + at];
-      return sum;
+      return sum * row_scale[row];
     };
     const int tiles = min(T, row_end - row_tile);
     if constexpr (Heads) {
@@ -353,7 +388,7 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
         }
       }
     } else if (p.splits == 1) {
-      emit(p, row_tile, tiles, value);
+      emit(p, row_tile, tiles, before, value);
     } else {
       for (int i = static_cast<int>(threadIdx.x); i < tiles * 16 * p.rows; i += static_cast<int>(blockDim.x)) {
         const int row = i / (tiles * 16);
@@ -367,7 +402,7 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
 
   // The last block of a range adds up the splits, in their order.
   if (!arrived_last(p.counters + range, static_cast<unsigned>(p.splits))) return;
-  emit(p, row_begin, row_end - row_begin, [&](int row, int at) {
+  emit(p, row_begin, row_end - row_begin, value_before(p, row_begin, row_end - row_begin), [&](int row, int at) {
     float sum = 0;
     for (int s = 0; s < p.splits; ++s) {
       sum += __ldcg(p.partial + (static_cast<std::size_t>(s) * p.rows + row) * (p.row_tiles * 16) + row_begin * 16 + at);
@@ -380,9 +415,15 @@ template <Packed P>
 LinearKernel pick_linear(Flavour flavour, int column_tiles) {
   constexpr int T = Kind<P>::tiles;
   constexpr int kWide = T > 2 ? 2 : T;  // registers do for two row tiles beside four column tiles
-  if (flavour == Flavour::heads) return column_tiles <= 1 ? linear_kernel<P, T, 1, true> : column_tiles <= 2 ? linear_kernel<P, T, 2, true> : linear_kernel<P, kWide, 4, true>;
-  if (flavour == Flavour::many) return column_tiles <= 1 ? linear_kernel<P, T, 1, false> : column_tiles <= 2 ? linear_kernel<P, T, 2, false> : linear_kernel<P, kWide, 4, false>;
-  return column_tiles <= 1 ? linear_kernel<P, 1, 1, false> : column_tiles <= 2 ? linear_kernel<P, 1, 2, false> : linear_kernel<P, 1, 4, false>;
+  const int n = column_tiles <= 1 ? 0 : column_tiles <= 2 ? 1 : 2;
+  const LinearKernel heads[] = {linear_kernel<P, T, 1, true, false>, linear_kernel<P, T, 2, true, false>, linear_kernel<P, kWide, 4, true, false>};
+  const LinearKernel many[] = {linear_kernel<P, T, 1, false, false>, linear_kernel<P, T, 2, false, false>, linear_kernel<P, kWide, 4, false, false>};
+  const LinearKernel few[] = {linear_kernel<P, 1, 1, false, false>, linear_kernel<P, 1, 2, false, false>, linear_kernel<P, 1, 4, false, false>};
+  if constexpr (has_scales<P>()) {
+    const LinearKernel halves[] = {linear_kernel<P, 1, 1, false, true>, linear_kernel<P, 1, 2, false, true>, linear_kernel<P, 1, 4, false, true>};
+    if (flavour == Flavour::halves) return halves[n];
+  }
+  return flavour == Flavour::heads ? heads[n] : flavour == Flavour::many ? many[n] : few[n];
 }
 
 }  // namespace cuda

@@ -23,7 +23,6 @@ struct LinearArguments {
   int row_tiles, k_tiles;
   int splits, ranges;      // blocks = splits * ranges
   int groups, group_shift;  // of a row; a tile's group is k_tile >> group_shift
-  bool group32;             // two groups a tile
   bool exact;               // x as hi + lo
   int columns_bytes;        // of x in shared memory
   int prefetch_tiles;       // row tiles a block asks into L2 before the kernel before it ends
@@ -36,8 +35,9 @@ struct LinearArguments {
 
 using LinearKernel = void (*)(LinearArguments);
 
-// Whether a block takes one row tile at a time or several, or whole heads that it then finishes as rope_write() does.
-enum class Flavour { few, many, heads };
+// Whether a block takes one row tile at a time or several, or whole heads that it then finishes as rope_write() does; or
+// one, of groups of 32.
+enum class Flavour { few, many, heads, halves };
 
 // The kernel for a flavour and 8-column tiles 1, 2 or up to 4.
 LinearKernel linear_int4(Flavour flavour, int column_tiles);

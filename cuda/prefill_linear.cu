@@ -67,7 +67,7 @@ __global__ void unpack_kernel(__nv_bfloat16* out, Matrix m, int width, int parts
   const int k_tile = static_cast<int>(tile % k_count);
   const auto* data = static_cast<const unsigned char*>(m.data);
   Fragment<P> fragment;
-  load_tile<P>(fragment, data + static_cast<std::size_t>(tile) * tile_bytes(P), lane);
+  load_tile<P, false>(fragment, data + static_cast<std::size_t>(tile) * tile_bytes(P), lane);
   const int g = lane / 4;
   const int t = lane % 4;
 #pragma unroll
@@ -91,9 +91,9 @@ __global__ void unpack_kernel(__nv_bfloat16* out, Matrix m, int width, int parts
 #pragma unroll
     for (int step = 0; step < 2; ++step) {
       uint32_t a[4];
-      operand<P>(a, fragment, half * 2 + step, 0, zeros);
+      operand<P, false>(a, fragment, half * 2 + step, 0, zeros);
       uint32_t b[4] = {0, 0, 0, 0};
-      if constexpr (P == Packed::pair) operand<P>(b, fragment, half * 2 + step, 1, 0);
+      if constexpr (P == Packed::pair) operand<P, false>(b, fragment, half * 2 + step, 1, 0);
 #pragma unroll
       for (int reg = 0; reg < 4; ++reg) {
         const int r = reg % 2;
@@ -142,6 +142,32 @@ __global__ void swiglu_kernel(float* out, const Element* product, long long coun
 }
 
 }  // namespace
+
+double measure_matrix_rate() {
+  constexpr int n = 8192;
+  if (!prefill_ready()) return 0;
+  Stream stream = stream_create();
+  Matrix operand = layout(Type::bf16, n, n, 0, false);
+  operand.data = device_alloc(operand.bytes);  // its order does not matter here
+  void* out = device_alloc(operand.bytes);
+  void* workspace = device_alloc(kCublasWorkspace);
+  double best = 0;
+  if (stream && operand.data && out && workspace) {
+    random_matrix(stream, operand, 1);
+    for (int run = 0; run < 8; ++run) {
+      mark(stream, 0);
+      for (int i = 0; i < 4; ++i) cublas_product(stream, out, Type::bf16, operand.data, operand.data, n, n, n, false, workspace);
+      mark(stream, 1);
+      const double ms = elapsed_ms(stream);
+      if (run > 1 && ms > 0) best = std::max(best, 4 * 2.0 * n * n * n / (ms * 1e-3));
+    }
+  }
+  for (void* memory : {operand.data, out, workspace}) {
+    if (memory) device_free(memory);
+  }
+  if (stream) stream_destroy(stream);
+  return best;
+}
 
 std::size_t prefill_workspace(const Matrix& m, int rows, int parts) { return areas(m, rows, parts).end; }
 

@@ -84,13 +84,14 @@ const Limits& limits() {
     cudaDeviceGetAttribute(&entry.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
     entry.overlaps = major >= 9 && std::getenv("LOOPD_CUDA_NO_OVERLAP") == nullptr;
+    entry.clusters = (major == 9 || major == 10) && std::getenv("LOOPD_CUDA_CLUSTERS") != nullptr;  // not the default before a GPU has run it
     if (entry.multiprocessors == 0) entry.multiprocessors = 1;
   }
   cached = device;
   return entry;
 }
 
-bool prepare(const void* kernel, std::size_t shared, const char* name) {
+bool prepare(const void* kernel, std::size_t shared, bool clusters, const char* name) {
   // The most that a kernel was set up for, for each device: attributes belong to its context.
   static std::mutex mutex;
   static std::map<std::pair<int, const void*>, std::size_t> known;
@@ -98,7 +99,9 @@ bool prepare(const void* kernel, std::size_t shared, const char* name) {
   cudaGetDevice(&device);
   const std::lock_guard lock(mutex);
   const auto [entry, fresh] = known.try_emplace({device, kernel}, 48 * 1024);
-  if (fresh && !check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared), name)) return false;
+  static const char* carveout = std::getenv("LOOPD_CUDA_CARVEOUT");
+  if (fresh && carveout && !check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, std::atoi(carveout)), name)) return false;
+  if (fresh && clusters && !check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), name)) return false;
   if (shared <= entry->second) return true;
   if (!check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), name)) return false;
   entry->second = shared;

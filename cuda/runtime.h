@@ -18,31 +18,47 @@ struct Limits {
   int multiprocessors = 0;
   int shared_bytes = 0;  // that one block may ask for
   bool overlaps = false;  // programmatic dependent launch: compute capability 9.0 and up
+  bool clusters = false;  // of 16 blocks: 9.0, 10.0
 };
 const Limits& limits();  // of the current device
 
 // Sets a kernel up for `shared` bytes of dynamic shared memory, once. All kernels ask for the same split of L1 and shared
 // memory: a multiprocessor must run empty before it changes that, and then kernels would not overlap.
-bool prepare(const void* kernel, std::size_t shared, const char* name);
+bool prepare(const void* kernel, std::size_t shared, bool clusters, const char* name);
 
 inline cudaStream_t native(Stream stream) { return reinterpret_cast<cudaStream_t>(stream); }
 
 // Launches with programmatic dependent launch where the device has it: the kernel may start while the one before it
 // still runs, and must call wait_for_previous() before it touches anything that an earlier kernel wrote or reads.
+// `cluster` blocks along x, 0 for none, run on neighbouring multiprocessors.
 template <typename... Parameters, typename... Arguments>
-void launch(const char* name, Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, Arguments... arguments) {
-  if (!prepare(reinterpret_cast<const void*>(kernel), shared, name)) return;
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
+void launch_clusters(const char* name, Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, int cluster, Arguments... arguments) {
+  if (!prepare(reinterpret_cast<const void*>(kernel), shared, cluster > 0, name)) return;
+  cudaLaunchAttribute attributes[2]{};
+  unsigned count = 0;
+  if (limits().overlaps) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (cluster > 0) {
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count].val.clusterDim.x = static_cast<unsigned>(cluster);
+    attributes[count].val.clusterDim.y = 1;
+    attributes[count++].val.clusterDim.z = 1;
+  }
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared;
   config.stream = native(stream);
-  config.attrs = &attribute;
-  config.numAttrs = limits().overlaps ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = count;
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), name);
+}
+
+template <typename... Parameters, typename... Arguments>
+void launch(const char* name, Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, Arguments... arguments) {
+  launch_clusters(name, stream, kernel, grid, block, shared, 0, arguments...);
 }
 
 }  // namespace cuda

@@ -65,6 +65,7 @@ void scatter_states(Stream stream, float* states, const float* hidden, const lon
 void gather_states(Stream stream, float* hidden, const float* states, const long long* slot, int count, int width);
 
 bool prefill_ready();
+double measure_matrix_rate();
 std::size_t prefill_workspace(const Matrix& matrix, int rows, int parts);
 void prefill_linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& matrix, int rows, float eps,
                     Epilogue epilogue, int parts, const Workspace& workspace);

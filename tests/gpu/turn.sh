@@ -28,15 +28,28 @@ fi
 echo "built in $((SECONDS - start)) s"
 grep -E "warning" "$build/build.log" | head -5
 
-ops() { timeout 120 "$build/ops/gpu_ops" "$build/ops/libloopd_cuda.so" "$@" 2>&1 | tail -70; echo "gpu_ops $*: rc ${PIPESTATUS[0]}, $((SECONDS - start)) s in"; }
+ops() { timeout 40 "$build/ops/gpu_ops" "$build/ops/libloopd_cuda.so" "$@" 2>&1 | tail -70; echo "gpu_ops $*: rc ${PIPESTATUS[0]}, $((SECONDS - start)) s in"; }
 case "${1:-}" in
   full) ops ;;
   bench) ops --bench default --bench 40b ;;
   *)
+    echo "== no clusters"
     ops --quick
-    ops --quick --bench default
+    LOOPD_BENCH_BRIEF=1 ops --quick --bench default | grep decode
+    echo "== clusters"
+    LOOPD_CUDA_CLUSTERS=1 ops --only attention
+    LOOPD_CUDA_CLUSTERS=1 ops --quick --only model
+    LOOPD_CUDA_CLUSTERS=1 LOOPD_BENCH_BRIEF=1 ops --quick --bench default | grep decode
+    for carveout in 0 50 100; do
+      echo "carveout '$carveout'"
+      LOOPD_BENCH_BRIEF=1 LOOPD_CUDA_CARVEOUT=$carveout ops --quick --bench default | grep decode
+    done
+    echo "== no overlap"
+    LOOPD_CUDA_NO_OVERLAP=1 LOOPD_BENCH_BRIEF=1 ops --quick --bench default | grep decode
+    ops --bench default --bench 40b
+    LOOPD_BENCH_PREFILL=1 ops --bench default --bench 40b
     if [ -x "$root/tests/gpu/run" ] && [ -z "${LOOPD_TURN_OPS_ONLY:-}" ]; then
-      LOOPD_CUDA_PLUGIN="$build/ops/libloopd_cuda.so" timeout 240 bash "$root/tests/gpu/run" 2>&1 | tail -50
+      LOOPD_GPU_NO_SANITIZER=1 LOOPD_CUDA_PLUGIN="$build/ops/libloopd_cuda.so" timeout 300 bash "$root/tests/gpu/run" 2>&1 | tail -50
     fi
     ;;
 esac

@@ -1,5 +1,6 @@
 // Times a whole synthetic decode step in a CUDA graph, and its operations, against the bandwidth of a copy.
 #include <algorithm>
+#include <cstdlib>
 
 #include "tests/gpu/ops/harness.h"
 
@@ -200,6 +201,51 @@ Outcome run_steps(Model& model, int batch, int context, int steps, bool alone, b
   return {model.logits.get(), model.history.get()};
 }
 
+// One layer of a shape over a prompt of 8192 tokens in chunks, and what all layers would take for one loop.
+void bench_prefill(const Shape& shape, int parts) {
+  constexpr int kChunk = 2048, kPrompt = 8192;
+  Shape one = shape;
+  one.layers = 1;
+  Model model(one, 1, kPrompt);
+  const Layer& layer = model.layers[0];
+  const auto n = [](int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); };
+  Buffer<float> hidden(n(kChunk, one.width)), qkv(n(kChunk, model.qkv_width)), mixed(n(kChunk, model.q_width)), inner(n(kChunk, one.ffn));
+  for (Buffer<float>* buffer : {&hidden, &qkv, &mixed, &inner}) api->random_floats(stream, buffer->data, buffer->size, 0, 1, 9);
+  std::size_t bytes = 0;
+  for (const cuda::Matrix* m : {&layer.qkv.matrix, &layer.o.matrix, &layer.gate_up.matrix, &layer.down.matrix}) bytes = std::max(bytes, api->prefill_workspace(*m, kChunk, parts));
+  Workspace workspace(bytes);
+  const Buffer<int> position(std::vector<int>(kChunk, 0)), loop(std::vector<int>(kChunk, 1)), table(std::vector<int>(kChunk, 0));
+  cuda::Rows rows = model.rows;
+  rows.position = position.data, rows.loop = loop.data, rows.table = table.data;
+  const cuda::KvCache cache{cuda::Type::bf16, layer.keys.data, layer.values.data};
+  const double rate = api->measure_matrix_rate();
+  double ms[6] = {};
+  for (int first = 0; first < kPrompt; first += kChunk) {
+    std::vector<int> positions(kChunk);
+    for (int i = 0; i < kChunk; ++i) positions[static_cast<std::size_t>(i)] = first + i;
+    api->upload(stream, position.data, positions.data(), positions.size() * sizeof(int));
+    const auto linear = [&](const DeviceMatrix& m, Buffer<float>& out, const Buffer<float>& x, const float* gain, cuda::Epilogue epilogue) {
+      return time_graph(3, [&] { api->prefill_linear(stream, out.data, x.data, gain, m.matrix, kChunk, kEps, epilogue, parts, workspace.view); });
+    };
+    ms[0] += linear(layer.qkv, qkv, hidden, model.gain.data, cuda::Epilogue::store);
+    ms[1] += time_graph(3, [&] { api->rope_write(stream, qkv.data, cache, nullptr, nullptr, nullptr, model.rotation.data, rows, kChunk, model.heads, kEps); });
+    ms[2] += time_graph(3, [&] { api->prefill_attention(stream, mixed.data, qkv.data, cache, model.gate_weight.data, model.gate_bias.data, rows, kChunk, model.heads, 64, 1, first); });
+    ms[3] += linear(layer.o, hidden, mixed, nullptr, cuda::Epilogue::store);
+    ms[4] += linear(layer.gate_up, inner, hidden, model.gain.data, cuda::Epilogue::swiglu);
+    ms[5] += linear(layer.down, hidden, inner, nullptr, cuda::Epilogue::store);
+  }
+  double total = 0;
+  for (const double part : ms) total += part;
+  const double weights = static_cast<double>(n(model.qkv_width + model.q_width + 3 * one.ffn, one.width));
+  const double operations = kPrompt * (2 * weights + 2.0 * kPrompt * model.q_width);
+  std::printf("prefill %s, %d tokens, a loop of %d layers: %.1f ms, %.0f TFLOP/s, %.0f%% of a product's %.0f\n", shape.name, kPrompt, shape.layers, total * shape.layers,
+              operations / total / 1e9, 100 * operations / (total * 1e-3) / rate, rate / 1e12);
+  const char* names[] = {"qkv", "rope", "attention", "o", "gate_up", "down"};
+  std::printf("  a layer, ms:");
+  for (int i = 0; i < 6; ++i) std::printf(" %s %.3f", names[i], ms[i]);
+  std::printf("\n");
+}
+
 }  // namespace
 
 // Kernels that overlap in a graph must leave the same bits as kernels run one by one, and so must any batch a row is in.
@@ -233,13 +279,16 @@ void bench(const std::string& name) {
   }
   if (!shape) return void(std::printf("no shape %s; there are 40b, 7b, default\n", name.c_str()));
   const double copy = api->measure_copy_bandwidth();
+  if (std::getenv("LOOPD_BENCH_PREFILL")) return bench_prefill(*shape, shape->loopd ? 3 : 1);
   std::printf("\n%s: a copy moves %.0f GB/s\n", shape->name, copy / 1e9);
   std::printf("%-10s %5s %5s %7s %9s %8s %7s\n", "step", "batch", "depth", "context", "ms", "GB/s", "% copy");
   const bool small = shape->layers * shape->width < 20000;
   for (const auto& [batch, context] : {std::pair{1, 16}, std::pair{4, 16}, std::pair{8, 16}, std::pair{16, 16}, std::pair{1, 2000}, std::pair{1, 8192}}) {
     if (quick && context == 8192) continue;
     Model model(*shape, batch, context);
-    if (batch == 1 && context == 16) {
+    const bool brief = std::getenv("LOOPD_BENCH_BRIEF") != nullptr;
+    if (brief && (batch > 1 || context > 16)) continue;
+    if (batch == 1 && context == 16 && !brief) {
       // Each operation alone, over all layers, so that 40b's weights cannot stay in L2.
       const auto line = [&](const char* what, std::size_t bytes, const auto& record) {
         const double ms = time_graph(small ? 20 : 4, record) / shape->layers;
@@ -258,21 +307,27 @@ void bench(const std::string& name) {
       line("rope", 0, [&] {
         for (const Layer& layer : model.layers) api->rope_write(stream, model.qkv.data, {cuda::Type::bf16, layer.keys.data, layer.values.data}, nullptr, nullptr, nullptr, model.rotation.data, model.rows, batch, model.heads, kEps);
       });
+      line("qkv+rope", model.layers[0].qkv.matrix.bytes, [&] {
+        for (const Layer& layer : model.layers) api->linear_qkv(stream, model.qkv.data, model.hidden.data, model.gain.data, layer.qkv.matrix, {cuda::Type::bf16, layer.keys.data, layer.values.data}, nullptr, nullptr, nullptr, model.rotation.data, model.rows, batch, model.heads, kEps, model.workspace.view);
+      });
       line("attention", 0, [&] {
         for (const Layer& layer : model.layers) api->attention(stream, model.mixed.data, model.qkv.data, {cuda::Type::bf16, layer.keys.data, layer.values.data}, model.gate_weight.data, model.gate_bias.data, model.rows, batch, model.heads, 64, kSplits, model.workspace.view);
       });
       line("head", model.embedding.matrix.bytes / static_cast<std::size_t>(shape->layers), [&] { model.choose(batch); });
     }
-    for (const int depth : {1, 2}) {
-      model.depth.set(std::vector<int>(static_cast<std::size_t>(batch), depth));
+    for (const int depth : {1, 2, -2}) {
+      // -2: depth 2 without the fused product and rotation.
+      model.fused = depth > 0;
+      if (depth < 0 && (batch > 1 || context > 16)) continue;
+      model.depth.set(std::vector<int>(static_cast<std::size_t>(batch), std::abs(depth)));
       model.position.set(std::vector<int>(static_cast<std::size_t>(batch), context));
       model.step.set({0});
       const double ms = time_graph(small ? 40 : 4, [&] {
-        for (int r = 1; r <= depth; ++r) model.run_loop(batch, r);
+        for (int r = 1; r <= std::abs(depth); ++r) model.run_loop(batch, r);
         model.choose(batch);
       });
       const std::size_t kv = static_cast<std::size_t>(batch) * static_cast<std::size_t>(context + 1) * static_cast<std::size_t>(2 * shape->kv_heads * shape->head_dim * 2 * shape->layers);
-      const double bytes = static_cast<double>(depth) * static_cast<double>(model.layer_bytes + kv) + static_cast<double>(model.embedding.matrix.bytes);
+      const double bytes = std::abs(depth) * static_cast<double>(model.layer_bytes + kv) + static_cast<double>(model.embedding.matrix.bytes);
       std::printf("%-10s %5d %5d %7d %9.4f %8.0f %6.1f%%\n", "decode", batch, depth, context, ms, bytes / ms / 1e6, 100 * bytes / (ms * 1e-3) / copy);
       std::fflush(stdout);
     }
