@@ -74,8 +74,9 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
       low = *reinterpret_cast<const float4*>(queries + g * p.shape.head_dim + dim);
       high = *reinterpret_cast<const float4*>(queries + g * p.shape.head_dim + dim + 4);
     }
-    q[g][0] = low.x * scale, q[g][1] = low.y * scale, q[g][2] = low.z * scale, q[g][3] = low.w * scale;
-    q[g][4] = high.x * scale, q[g][5] = high.y * scale, q[g][6] = high.z * scale, q[g][7] = high.w * scale;
+    // Not scaled here: the first keys should be on their way before the queries are there.
+    q[g][0] = low.x, q[g][1] = low.y, q[g][2] = low.z, q[g][3] = low.w;
+    q[g][4] = high.x, q[g][5] = high.y, q[g][6] = high.z, q[g][7] = high.w;
 #pragma unroll
     for (int i = 0; i < 8; ++i) out[g][i] = 0;
   }
@@ -105,7 +106,7 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
         for (int i = 0; i < 8; ++i) sum += q[g][i] * k[i];
 #pragma unroll
         for (int offset = kLanes / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
-        score[u][g] = seen[u] ? sum : kNoScore;
+        score[u][g] = seen[u] ? sum * scale : kNoScore;
       }
     }
 #pragma unroll
