@@ -17,7 +17,7 @@ constexpr double kFade = 1.0 / 24;
 // A run's time is noisy: a new one moves the estimate by this much.
 constexpr double kNewest = 0.2;
 // What another row adds to a run where it has not been measured: rows share the weights that are read.
-constexpr double kRowCost = 0.1;
+constexpr double kRowCost = 0.15;
 // Gains below this are not worth the noise of the estimates.
 constexpr double kMinimalGain = 1.05;
 

@@ -59,7 +59,7 @@ class DraftGate {
   static constexpr double kShallowChance = 0.85;
   // Counts that fade, so that a file that repeats itself and one that does not are told apart within some dozen tokens.
   // They start with a guess at both.
-  std::array<Chance, 5> chances_{{{0.4, 4}, {1.2, 4}, {2.4, 4}, {3.2, 4}, {3.6, 4}}};
+  std::array<Chance, 5> chances_{{{0.2, 4}, {0.8, 4}, {2.2, 4}, {3.2, 4}, {3.6, 4}}};
   Chance shallow_{kShallowChance * 8, 8};
   std::array<double, kMost + 2> ms_{};  // by rows; 0: not measured yet
 };

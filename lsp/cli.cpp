@@ -84,6 +84,7 @@ const std::vector<Flag>& flags() {
       {"--language", "module", true, [](Options& o, Text v) { o.language = v; }},
       {"--about", "module", true, [](Options& o, Text v) { o.about = v; }},
       {"--yes", "module", false, [](Options& o, Text) { o.yes = true; }},
+      {"--speculation", "bench", false, [](Options& o, Text) { o.speculation = true; }},
       {"--no-revise", "eval", false, [](Options& o, Text) { o.no_revise = true; }},
       {"--print-prompts", "eval", false, [](Options& o, Text) { o.print_prompts = true; }},
   };

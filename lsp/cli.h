@@ -44,6 +44,7 @@ struct Options {
   std::vector<int> contexts;        // bench: tokens before
   std::optional<int> limit;
   std::optional<int> max_tokens;
+  bool speculation = false;         // bench decode: with guessed tokens and without
   bool shown = false;
   bool no_revise = false;
 

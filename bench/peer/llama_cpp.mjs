@@ -20,18 +20,20 @@ try {
     const holder = await model.createContext({contextSize: shape.max_position_embeddings, threads, batchSize: 512});
     const sequence = holder.getSequence();
     const prompt = Array.from({length: context}, (_, i) => 300 + i * 7919 % (shape.vocab_size - 300));
-    let start = performance.now();
+    let start = performance.now(), cpu = process.cpuUsage();
+    const cpuMs = () => { const used = process.cpuUsage(cpu); return (used.user + used.system) / 1e3; };
     await sequence.evaluateWithoutGeneratingNewTokens(prompt);
     const rate = context / (performance.now() - start) * 1e3;
-    if (context >= 64) console.log(JSON.stringify({bench: 'prefill', context, threads, tokens_per_s: rate}));
+    if (context >= 64) console.log(JSON.stringify({bench: 'prefill', context, threads, tokens_per_s: rate, cpu_ms_per_token: cpuMs() / context}));
     const times = [];
     start = performance.now();
+    cpu = process.cpuUsage();
     for await (const _ of sequence.evaluate([777], {temperature: 0, yieldEogToken: true})) {
       times.push(performance.now() - start);
       start = performance.now();
       if (times.length > 64) break;
     }
-    console.log(JSON.stringify({bench: 'decode', context, threads, ms_per_token: median(times)}));
+    console.log(JSON.stringify({bench: 'decode', context, threads, ms_per_token: median(times), cpu_ms_per_token: cpuMs() / times.length}));
     await holder.dispose();
   }
 } finally {

@@ -17,6 +17,7 @@ int detokenize(const Options& options, const Settings& settings);
 int doctor(const Options& options, const Settings& settings);
 int bench(const Options& options, const Settings& settings);
 int bench_gpu(const Options& options, const Settings& settings);  // of bench: --synthetic, or --device cuda
+int bench_speculation(const Options& options, const Settings& settings);  // of bench decode: --speculation
 int evaluate(const Options& options, const Settings& settings);  // one of those below, by its name
 int evaluate_infill(const Options& options, const Settings& settings);
 int evaluate_implement(const Options& options, const Settings& settings);
