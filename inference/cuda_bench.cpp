@@ -149,7 +149,8 @@ void cuda_bench(const Model& model, const CudaBenchRequest& request, const std::
   CudaBenchRow result;
   result.device = plugin.device.name;
   result.copy_bandwidth_gbs = api.measure_copy_bandwidth() / 1e9;
-  const cuda::Stream stream = api.stream_create();
+  const CudaStream owned(api);
+  const cuda::Stream stream = owned.get();
   CudaMemory memory(api);
   const CudaWeights weights = upload_weights(api, stream, memory, model);
   const auto kv_bytes = [&](std::size_t positions) { return static_cast<double>(positions) * of(config.layers) * 2 * of(config.kv_width()) * 2; };
@@ -181,7 +182,6 @@ void cuda_bench(const Model& model, const CudaBenchRequest& request, const std::
       }
     }
   }
-  api.stream_destroy(stream);
 }
 
 }  // namespace inference

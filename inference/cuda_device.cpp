@@ -48,8 +48,7 @@ CudaSizes sizes_for(const ModelConfig& config, cuda::Type keys, std::size_t cont
 }  // namespace
 
 CudaDevice::CudaDevice(const CudaPlugin& plugin, const Model& model, const CudaOptions& options)
-    : api_(*plugin.api), model_(model), stream_(api_.stream_create()), memory_(api_) {
-  if (!stream_) throw_cuda(api_, "creating a stream");
+    : api_(*plugin.api), model_(model), stream_(api_), memory_(api_) {
   const ModelConfig& config = model.config;
   ring_ = of(config.window) + kRingChunks * kChunk;
   tables_each_ = kDeepest;
@@ -76,17 +75,12 @@ CudaDevice::CudaDevice(const CudaPlugin& plugin, const Model& model, const CudaO
   std::size_t contexts = kWantedLanes;
   while (!fits(contexts)) --contexts;
 
-  weights_ = upload_weights(api_, stream_, memory_, model);
-  forward_ = std::make_unique<CudaForward>(api_, stream_, model, weights_, sizes_);
+  weights_ = upload_weights(api_, stream_.get(), memory_, model);
+  forward_ = std::make_unique<CudaForward>(api_, stream_.get(), model, weights_, sizes_);
   long_loops_ = weight_bytes > std::size_t{1} << 30;
   free_keys_ = numbers(of(sizes_.key_pages));
   free_states_ = numbers(of(sizes_.state_pages));
   free_tables_ = numbers(kLanes, kDeepest);
-}
-
-CudaDevice::~CudaDevice() {
-  forward_.reset();
-  api_.stream_destroy(stream_);
 }
 
 std::size_t CudaDevice::cache_tokens() const { return of(sizes_.key_pages) * kPage; }
@@ -219,6 +213,9 @@ std::size_t CudaLane::cached() const {
   const std::lock_guard lock(device_.mutex_);
   return positions_.span(1).end;
 }
+
+// The decode kernels see to it (cuda/plugin.h), but for wide models beyond 8 rows.
+bool CudaLane::exact_batches() const { return device_.model_.config.hidden_size <= 2560; }
 
 std::size_t CudaLane::replace(std::span<const TokenId> tokens) {
   const std::lock_guard lock(device_.mutex_);

@@ -54,7 +54,6 @@ class CudaDevice final : public Device {
   // Uploads the weights and takes memory for caches. Throws std::runtime_error: one line, with what is needed and what
   // the device has where it is too little.
   CudaDevice(const CudaPlugin& plugin, const Model& model, const CudaOptions& options);
-  ~CudaDevice() override;
 
   std::unique_ptr<Lane> open_lane() override;
   // "1.2 GB of weights, 3.4 GB of caches for 12345 tokens".
@@ -83,7 +82,7 @@ class CudaDevice final : public Device {
 
   const cuda::Api& api_;
   const Model& model_;
-  cuda::Stream stream_;
+  CudaStream stream_;
   CudaMemory memory_;
   CudaWeights weights_;
   CudaSizes sizes_;
@@ -109,6 +108,7 @@ class CudaLane final : public Lane {
   std::size_t cached() const override;
   std::size_t replace(std::span<const TokenId> tokens) override;
   void append(TokenId token) override { positions_.append(token); }
+  bool exact_batches() const override;
   bool run(int depth, std::size_t first_needed, const std::stop_token& stop, const Deadline& deadline) override;
   std::vector<float> logits(int depth, std::size_t first, std::size_t count) override;
   std::optional<Sampled> greedy(int depth, const GreedyRule& rule) override;

@@ -10,6 +10,22 @@
 
 namespace inference {
 
+// A stream of work on the device.
+class CudaStream {
+ public:
+  explicit CudaStream(const cuda::Api& api) : api_(api), stream_(api.stream_create()) {
+    if (!stream_) throw_cuda(api_, "creating a stream");
+  }
+  ~CudaStream() { api_.stream_destroy(stream_); }
+  CudaStream(const CudaStream&) = delete;
+  CudaStream& operator=(const CudaStream&) = delete;
+  cuda::Stream get() const { return stream_; }
+
+ private:
+  const cuda::Api& api_;
+  cuda::Stream stream_;
+};
+
 class CudaMemory {
  public:
   explicit CudaMemory(const cuda::Api& api) : api_(api) {}

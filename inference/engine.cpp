@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <stdexcept>
 #include <thread>
 
@@ -17,6 +18,16 @@ namespace {
 // that the model writes after a middle it has finished.
 constexpr std::string_view kStops[] = {"<|endoftext|>", "<|fim_end|>",    "<|fim_pad|>",   "<|im_end|>",     "<|file_sep|>",
                                        "<|repo_name|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"};
+
+// Cores this process may keep busy. In a container that may be far fewer than it sees, and threads that spin on cores they
+// do not get stand still for most of each period. Format of cpu.max: "QUOTA PERIOD" in microseconds, QUOTA "max" for none.
+int usable_cores() {
+  const int seen = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  double quota = 0, period = 0;
+  if (!(file >> quota >> period) || quota <= 0 || period <= 0) return seen;
+  return std::clamp(static_cast<int>(quota / period + 0.5), 1, seen);
+}
 
 // Environment variables rather than settings: who needs these knows the machine, not the project.
 CudaOptions cuda_options(const EngineOptions& options) {
@@ -94,7 +105,7 @@ std::shared_ptr<const Engine> Engine::load(const EngineOptions& options) {
   engine->model_ = std::move(loaded);
   const ModelConfig& config = model.config;
 
-  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int cores = usable_cores();
   if (options.threads < 0) throw std::runtime_error("threads must not be negative");
   const int threads = options.threads == 0 ? cores : std::min(options.threads, 256);
 

@@ -25,12 +25,13 @@ using namespace inference;
 using Clock = std::chrono::steady_clock;
 namespace fs = std::filesystem;
 
-// The near-tie rule: where greedy texts part, the CPU's logits of the two tokens may differ by at most this. Keys and
-// values are bfloat16 on the GPU, and activations 14 bits on the CPU: each moves single logits by up to 0.4 from what
-// plain loops in float32 give, relative 7e-4.
-constexpr double kNearTie = 0.5;
-// Mean squared difference of logits over their variance.
-constexpr double kLogitError = 4e-3;
+// The near-tie rule: where greedy texts part, the two tokens' logits may differ by at most this on the CPU and on the GPU.
+// The fast CPU path rounds activations to 8 bits beside int4 weights, which moves single logits by that much.
+constexpr double kNearTie = 1.0;
+// Mean squared difference of logits over their variance: to the specification in plain loops, which keeps everything in
+// float32 where the GPU keeps keys and values in bfloat16; and to the fast CPU path.
+constexpr double kToSpecification = 2e-4;
+constexpr double kToFast = 3e-2;
 // Two runs on the same device may differ by the order of sums only.
 constexpr double kSameDevice = 2e-5;
 
@@ -149,26 +150,55 @@ class Prompts {
 
 using Pointer = std::shared_ptr<const Engine>;
 
-void check_logits(const Pointer& gpu, const Pointer& cpu, const Prompts& prompts) {
-  std::vector<std::size_t> lengths = {1, 2, 16, 17, 33, 64, 65, 300, 512, 513, 1025, 1500};
-  if (brief) lengths = {3, 40};
-  for (const int depth : {1, 2, 3, 6}) {
-    if (brief && depth > 2) break;
-    Difference worst;
-    Session growing(gpu);
-    for (const std::size_t length : lengths) {
-      const auto tokens = prompts.plain(length);
-      Session here(cpu);
-      const auto want = here.logits(tokens, depth);
-      Session fresh(gpu);
-      for (Session* there : {&fresh, &growing}) {
-        const Difference d = difference(there->logits(tokens, depth), want);
-        worst.largest = std::max(worst.largest, std::isnan(d.largest) ? INFINITY : d.largest);
-        worst.relative = std::max(worst.relative, std::isnan(d.relative) ? INFINITY : d.relative);
-        if (!(d.relative < kLogitError)) std::printf("     length %zu: largest %.3g, relative %.3g\n", length, d.largest, d.relative);
-      }
+// The worst difference of fresh and growing sessions on the GPU to what `want` says of each length.
+void compare(const Pointer& gpu, const Prompts& prompts, int depth, const std::vector<std::size_t>& lengths,
+             const std::vector<std::vector<float>>& want, double allowed, const std::string& name) {
+  Difference worst;
+  Session growing(gpu);
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    const auto tokens = prompts.plain(lengths[i]);
+    Session fresh(gpu);
+    for (Session* there : {&fresh, &growing}) {
+      const Difference d = difference(there->logits(tokens, depth), want[i]);
+      worst.largest = std::max(worst.largest, std::isnan(d.largest) ? INFINITY : d.largest);
+      worst.relative = std::max(worst.relative, std::isnan(d.relative) ? INFINITY : d.relative);
+      if (!(d.relative < allowed)) std::printf("     length %zu: largest %.3g, relative %.3g\n", lengths[i], d.largest, d.relative);
     }
-    report(worst.relative < kLogitError, "default logits depth " + std::to_string(depth), text("largest %.2g, relative %.2g", worst.largest, worst.relative));
+  }
+  report(worst.relative < allowed, name + " depth " + std::to_string(depth), text("largest %.2g, relative %.2g", worst.largest, worst.relative));
+}
+
+const std::vector<int> kDepths = {1, 2, 3, 6};
+
+// To the specification, which takes a quarter of a second a token and loop: short prompts, every length on a thread.
+void check_specification(const std::string& model, const Pointer& gpu, const Prompts& prompts) {
+  const std::vector<std::size_t> lengths = brief ? std::vector<std::size_t>{3} : std::vector<std::size_t>{1, 9, 17};
+  const std::size_t depths = brief ? 2 : kDepths.size();
+  std::vector<std::vector<std::vector<float>>> want(depths, std::vector<std::vector<float>>(lengths.size()));
+  std::vector<std::thread> threads;
+  for (std::size_t d = 0; d < depths; ++d) {
+    for (std::size_t i = 0; i < lengths.size(); ++i) {
+      threads.emplace_back([&, d, i] {
+        EngineOptions options;
+        options.model_dir = model;
+        options.device = "cpu";
+        options.reference = true;
+        options.threads = 1;
+        Session session(Engine::load(options));
+        want[d][i] = session.logits(prompts.plain(lengths[i]), kDepths[d]);
+      });
+    }
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (std::size_t d = 0; d < depths; ++d) compare(gpu, prompts, kDepths[d], lengths, want[d], kToSpecification, "to the specification,");
+}
+
+void check_logits(const Pointer& gpu, const Pointer& cpu, const Prompts& prompts) {
+  const std::vector<std::size_t> lengths = {1, 2, 16, 17, 33, 64, 65, 300, 512, 513, 1025, 1500};
+  for (const int depth : kDepths) {
+    std::vector<std::vector<float>> want;
+    for (const std::size_t length : lengths) want.push_back(Session(cpu).logits(prompts.plain(length), depth));
+    compare(gpu, prompts, depth, lengths, want, kToFast, "to the fast CPU path,");
   }
 }
 
@@ -196,7 +226,7 @@ GenerateParams params(int depth, int tokens, const std::string& forced = {}) {
 void check_greedy(const Pointer& gpu, const Pointer& cpu, Prompts& prompts) {
   const int count = brief ? 4 : 200;
   int same = 0, tied = 0;
-  double widest = 0;
+  std::vector<double> gaps;
   for (int i = 0; i < count; ++i) {
     const auto prompt = prompts.hole();
     const int depth = i % 3 + 1;
@@ -210,20 +240,25 @@ void check_greedy(const Pointer& gpu, const Pointer& cpu, Prompts& prompts) {
     const auto part = std::mismatch(got.tokens.begin(), got.tokens.end(), want.tokens.begin(), want.tokens.end());
     std::vector<TokenId> shared = prompt.tokens;
     shared.insert(shared.end(), want.tokens.begin(), part.second);
-    const auto logits = here.logits(shared, depth);
+    const auto logits = here.logits(shared, depth), there_logits = there.logits(shared, depth);
     // Who ended first chose a stop token; the gap is then to the likeliest of those.
-    const auto logit = [&](const std::vector<TokenId>& tokens, std::vector<TokenId>::const_iterator at) {
-      if (at != tokens.end()) return logits[static_cast<std::size_t>(*at)];
+    const auto logit = [&](const std::vector<float>& values, const std::vector<TokenId>& tokens, std::vector<TokenId>::const_iterator at) {
+      if (at != tokens.end()) return values[static_cast<std::size_t>(*at)];
       float best = -INFINITY;
-      for (const TokenId stop : cpu->stop_tokens()) best = std::max(best, logits[static_cast<std::size_t>(stop)]);
+      for (const TokenId stop : cpu->stop_tokens()) best = std::max(best, values[static_cast<std::size_t>(stop)]);
       return best;
     };
-    const double gap = std::fabs(static_cast<double>(logit(got.tokens, part.first)) - logit(want.tokens, part.second));
-    widest = std::max(widest, gap);
+    double gap = 0;
+    for (const auto* some : {&logits, &there_logits}) {
+      gap = std::max(gap, std::fabs(static_cast<double>(logit(*some, got.tokens, part.first)) - logit(*some, want.tokens, part.second)));
+    }
+    gaps.push_back(gap);
     if (gap < kNearTie) ++tied;
   }
+  std::sort(gaps.begin(), gaps.end());
+  const double widest = gaps.empty() ? 0 : gaps.back(), middle = gaps.empty() ? 0 : gaps[gaps.size() / 2];
   report(same + tied == count, "greedy text of " + std::to_string(count) + " prompts",
-         std::to_string(same) + " equal, " + std::to_string(tied) + " part at a near tie; " + text("widest gap %.3f of %.2f allowed", widest, kNearTie));
+         std::to_string(same) + " equal, " + std::to_string(tied) + " part at a near tie; " + text("gaps: middle %.3f, widest %.3f", middle, widest) + text(" of %.2f allowed", kNearTie));
 }
 
 // Sessions of mixed depths at once get what each gets alone, and sooner together than one after the other.
@@ -298,7 +333,8 @@ int run(const std::string& root) {
   std::printf("     %s, %s: %s\n", gpu->info().device.c_str(), gpu->info().kernels.c_str(), gpu->info().device_reason.c_str());
   Prompts prompts(*gpu, root);
   check_goldens(root);
-  check_logits(gpu, cpu, prompts);
+  check_specification(model, gpu, prompts);
+  if (!brief) check_logits(gpu, cpu, prompts);
   if (!brief) check_late_start(gpu, prompts);
   check_greedy(gpu, cpu, prompts);
   check_together(gpu, prompts);
