@@ -110,11 +110,23 @@ inline void quantize(ThreadPool& pool, Quantized& result, const float* x, std::s
 
 // --- The products of one vector: lanes of sums, one row a lane, each adding four products. ---
 #if HWY_TARGET == HWY_AVX3_DL
-using Sums = hn::CappedTag<std::int32_t, 16>;
+using RawBytes = __m512i;
+#elif HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+using RawBytes = __m256i;
+#else
+#define LOOPD_PLAIN_PRODUCTS
+#endif
+
+#ifndef LOOPD_PLAIN_PRODUCTS
+using Sums = hn::CappedTag<std::int32_t, sizeof(RawBytes) / 4>;
 using SumsV = hn::Vec<Sums>;
+// Four weights a row.
 struct Bytes {
-  __m512i raw;
+  RawBytes raw;
 };
+#endif
+
+#if HWY_TARGET == HWY_AVX3_DL
 inline Bytes load_bytes(const std::uint8_t* from) { return {_mm512_load_si512(from)}; }
 inline Bytes low_nibbles(Bytes bytes) { return {_mm512_and_si512(bytes.raw, _mm512_set1_epi8(15))}; }
 inline Bytes high_nibbles(Bytes bytes) { return {_mm512_and_si512(_mm512_srli_epi16(bytes.raw, 4), _mm512_set1_epi8(15))}; }
@@ -126,11 +138,6 @@ inline SumsV add_products(SumsV sums, Bytes weights, const std::int8_t* x) {
 }
 inline SumsV add_signed_products(SumsV sums, Bytes weights, const std::int8_t* x) { return add_products(sums, weights, x); }
 #elif HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
-using Sums = hn::CappedTag<std::int32_t, 8>;
-using SumsV = hn::Vec<Sums>;
-struct Bytes {
-  __m256i raw;
-};
 inline Bytes load_bytes(const std::uint8_t* from) { return {_mm256_load_si256(reinterpret_cast<const __m256i*>(from))}; }
 inline Bytes low_nibbles(Bytes bytes) { return {_mm256_and_si256(bytes.raw, _mm256_set1_epi8(15))}; }
 inline Bytes high_nibbles(Bytes bytes) { return {_mm256_and_si256(_mm256_srli_epi16(bytes.raw, 4), _mm256_set1_epi8(15))}; }
@@ -149,8 +156,6 @@ inline SumsV add_signed_products(SumsV sums, Bytes weights, const std::int8_t* x
   const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(stored), _mm256_sign_epi8(broadcast_four(x), stored));  // at most 2 * 128 * 127
   return SumsV{_mm256_add_epi32(sums.raw, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
 }
-#else
-#define LOOPD_PLAIN_PRODUCTS
 #endif
 
 template <class Scale>
