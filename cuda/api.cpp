@@ -50,7 +50,6 @@ extern "C" __attribute__((visibility("default"))) const cuda::Api* loopd_cuda_ap
     a.prefill_workspace = cuda::prefill_workspace;
     a.prefill_linear = cuda::prefill_linear;
     a.prefill_attention = cuda::prefill_attention;
-    a.linear_qkv = cuda::linear_qkv;
     a.measure_matrix_rate = cuda::measure_matrix_rate;
     return a;
   }();

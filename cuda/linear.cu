@@ -58,11 +58,8 @@ std::size_t linear_workspace(const Matrix& m, int rows) {
   return kWorkspaceCounters + static_cast<std::size_t>(splits) * static_cast<std::size_t>(rows) * static_cast<std::size_t>(row_tiles(m)) * 16 * sizeof(float);
 }
 
-namespace {
-
-// Plans and launches; `rope` null: a plain product.
-void run(Stream stream, float* out, const float* x, const float* gain, const Matrix& m, int rows, float eps, Epilogue epilogue, const int* loop,
-         const Workspace& workspace, const RopeArguments* rope) {
+void linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& m, int rows, float eps, Epilogue epilogue,
+            const int* loop, const Workspace& workspace) {
   if (rows < 1 || rows > kMaxDecodeRows) return fail("linear: " + std::to_string(rows) + " rows; it takes 1 to 16");
   const Limits& device = limits();
   LinearArguments p{};
@@ -75,28 +72,22 @@ void run(Stream stream, float* out, const float* x, const float* gain, const Mat
   const bool halves = m.group == 32 && m.group != m.cols;
   p.group_shift = 31;  // one group a row
   for (int tiles = m.group / kTileCols, shift = 0; m.group != m.cols && tiles > 0; tiles /= 2) p.group_shift = shift++;
-  p.head_tiles = rope ? rope->shape.head_dim / kTileRows : 1;
-  if (rope) p.rope = *rope;
 
   p.splits = splits_of(m);
   const int tiles = tiles_of(m.packed);
   const int most = std::max(1, device.multiprocessors / p.splits);
-  Flavour flavour = rope ? Flavour::heads : halves ? Flavour::halves : p.row_tiles >= 2 * most && tiles > 1 ? Flavour::many : Flavour::few;
+  Flavour flavour = halves ? Flavour::halves : p.row_tiles >= 2 * most && tiles > 1 ? Flavour::many : Flavour::few;
   // x as hi + lo where it fits; one bf16 otherwise, which is said in plugin.h. Up to 8 rows it always fits.
-  const std::size_t head_bytes = rope ? static_cast<std::size_t>(rows * rope->shape.head_dim) * sizeof(float) : 0;
-  const auto shared_for = [&](bool exact, Flavour f) {
-    return columns_bytes(m, exact ? 2 * rows : rows) + sums_bytes(m, rows, f == Flavour::few || f == Flavour::halves ? 1 : tiles) + head_bytes;
-  };
+  const auto shared_for = [&](bool exact, Flavour f) { return columns_bytes(m, exact ? 2 * rows : rows) + sums_bytes(m, rows, f == Flavour::many ? tiles : 1); };
   const auto limit = static_cast<std::size_t>(device.shared_bytes) - 2048;
-  p.exact = shared_for(true, rope ? flavour : Flavour::few) <= limit;
+  p.exact = shared_for(true, Flavour::few) <= limit;
   if (flavour == Flavour::many && shared_for(p.exact, flavour) > limit) flavour = Flavour::few;
   const std::size_t shared = shared_for(p.exact, flavour);
   if (shared > limit) return fail("linear: " + std::to_string(m.cols) + " columns at " + std::to_string(rows) + " rows do not fit this GPU's shared memory");
   p.columns_bytes = static_cast<int>(columns_bytes(m, p.exact ? 2 * rows : rows));
-  p.sums_bytes = static_cast<int>(sums_bytes(m, rows, flavour == Flavour::many || flavour == Flavour::heads ? tiles : 1));
   // Blocks that fit beside each other do better than one that takes turns.
   const bool pairs = flavour == Flavour::few && shared < 64 * 1024 && p.row_tiles <= 2 * most;
-  p.ranges = std::min(p.row_tiles / p.head_tiles, pairs ? 2 * most : most);
+  p.ranges = std::min(p.row_tiles, pairs ? 2 * most : most);
   if (p.splits > 1) {
     if (workspace.bytes < linear_workspace(m, rows)) return fail("linear: its workspace is too small");
     p.counters = static_cast<unsigned*>(workspace.data);
@@ -108,27 +99,6 @@ void run(Stream stream, float* out, const float* x, const float* gain, const Mat
   const int column_tiles = ceil_div(p.exact ? 2 * rows : rows, 8);
   launch("linear", stream, kernel_of(m.packed, flavour, column_tiles), dim3(static_cast<unsigned>(p.splits * p.ranges)),
          dim3(static_cast<unsigned>(warps_of(m) * 32)), shared, p);
-}
-
-}  // namespace
-
-void linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& m, int rows, float eps, Epilogue epilogue,
-            const int* loop, const Workspace& workspace) {
-  run(stream, out, x, gain, m, rows, eps, epilogue, loop, workspace, nullptr);
-}
-
-void linear_qkv(Stream stream, float* qkv, const float* x, const float* gain, const Matrix& m, const KvCache& cache, const float* bias, const float* q_gain,
-                const float* k_gain, const float* table, const Rows& rows, int count, const HeadShape& shape, float eps, const Workspace& workspace) {
-  // A block for a head pays while a head is small: then the chain of kernels is what costs. It needs whole heads of tiles.
-  const int head_tiles = shape.head_dim / kTileRows;
-  const std::size_t head_bytes = static_cast<std::size_t>(head_tiles) * static_cast<std::size_t>(k_tiles(m) * tile_bytes(m.packed));
-  const bool whole = shape.head_dim % kTileRows == 0 && shape.head_dim <= 128 && head_tiles % tiles_of(m.packed) == 0 && (m.group != 32 || m.group == m.cols);
-  if (whole && splits_of(m) == 1 && head_bytes <= 64 * 1024) {
-    const RopeArguments rope{cache, bias, q_gain, k_gain, reinterpret_cast<const float2*>(table), rows, shape, eps};
-    return run(stream, qkv, x, gain, m, count, eps, Epilogue::store, nullptr, workspace, &rope);
-  }
-  linear(stream, qkv, x, gain, m, count, eps, Epilogue::store, nullptr, workspace);
-  rope_write(stream, qkv, cache, bias, q_gain, k_gain, table, rows, count, shape, eps);
 }
 
 }  // namespace cuda

@@ -12,7 +12,6 @@
 #include "cuda/device.cuh"
 #include "cuda/layout.h"
 #include "cuda/linear.h"
-#include "cuda/rope.cuh"
 
 namespace cuda {
 
@@ -211,9 +210,8 @@ __device__ __forceinline__ float value_before(const LinearArguments& p, int firs
   return p.out[static_cast<std::size_t>(i / (tiles * 16)) * p.outputs + out];
 }
 
-// T row tiles a warp at a time, N column tiles of 8. Heads: the rows are those of attention heads, which a block finishes.
-// Halves: groups of 32.
-template <Packed P, int T, int N, bool Heads, bool Halves>
+// T row tiles a warp at a time, N column tiles of 8. Halves: groups of 32.
+template <Packed P, int T, int N, bool Halves>
 __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p) {
   extern __shared__ __align__(16) unsigned char shared[];
   __shared__ float squares[kMaxDecodeRows * 16], row_scale[kMaxDecodeRows];
@@ -224,9 +222,8 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
   const int range = static_cast<int>(blockIdx.x) / p.splits;
   const int k_begin = p.k_tiles * split / p.splits;
   const int k_end = p.k_tiles * (split + 1) / p.splits;
-  const int units = p.row_tiles / p.head_tiles;  // ranges do not cut through a head
-  const int row_begin = static_cast<int>(static_cast<long long>(units) * range / p.ranges) * p.head_tiles;
-  const int row_end = static_cast<int>(static_cast<long long>(units) * (range + 1) / p.ranges) * p.head_tiles;
+  const int row_begin = static_cast<int>(static_cast<long long>(p.row_tiles) * range / p.ranges);
+  const int row_end = static_cast<int>(static_cast<long long>(p.row_tiles) * (range + 1) / p.ranges);
   const int own_begin = k_begin + (k_end - k_begin) * warp / warps;
   const int own_end = k_begin + (k_end - k_begin) * (warp + 1) / warps;
   constexpr int kBytes = tile_bytes(P);
@@ -278,7 +275,7 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
   constexpr int kSumStride = T * 16 + 8;  // of a row; the padding spreads the lanes' stores over the banks
   for (int row_tile = row_begin; row_tile < row_end; row_tile += T) {
     float total[T][N][4] = {};
-    const float before = p.splits == 1 && !Heads ? value_before(p, row_tile, min(T, row_end - row_tile)) : 0.0f;
+    const float before = p.splits == 1 ? value_before(p, row_tile, min(T, row_end - row_tile)) : 0.0f;
     for (int k_tile = own_begin; k_tile < own_end; ++k_tile) {
       Fragment<P, Halves> now[T];
 #pragma unroll
@@ -370,24 +367,7 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
       return sum * row_scale[row];
     };
     const int tiles = min(T, row_end - row_tile);
-    if constexpr (Heads) {
-      const int head_dim = p.head_tiles * 16;
-      float* whole = reinterpret_cast<float*>(shared + p.columns_bytes + p.sums_bytes);  // [rows][head_dim]
-      const int within = row_tile % p.head_tiles * 16;
-      for (int i = static_cast<int>(threadIdx.x); i < tiles * 16 * p.rows; i += static_cast<int>(blockDim.x)) {
-        const int row = i / (tiles * 16);
-        const int at = i % (tiles * 16);
-        whole[row * head_dim + within + at] = value(row, at);
-      }
-      __syncthreads();
-      if (within + tiles * 16 == head_dim) {
-        const int head = row_tile / p.head_tiles;
-        for (int row = warp; row < p.rows; row += warps) {
-          if (p.rope.rows.loop[row] == 0) continue;
-          finish_head(p.rope, row, head, lane, whole + row * head_dim, p.out + static_cast<std::size_t>(row) * p.outputs + head * head_dim);
-        }
-      }
-    } else if (p.splits == 1) {
+    if (p.splits == 1) {
       emit(p, row_tile, tiles, before, value);
     } else {
       for (int i = static_cast<int>(threadIdx.x); i < tiles * 16 * p.rows; i += static_cast<int>(blockDim.x)) {
@@ -416,14 +396,13 @@ LinearKernel pick_linear(Flavour flavour, int column_tiles) {
   constexpr int T = Kind<P>::tiles;
   constexpr int kWide = T > 2 ? 2 : T;  // registers do for two row tiles beside four column tiles
   const int n = column_tiles <= 1 ? 0 : column_tiles <= 2 ? 1 : 2;
-  const LinearKernel heads[] = {linear_kernel<P, T, 1, true, false>, linear_kernel<P, T, 2, true, false>, linear_kernel<P, kWide, 4, true, false>};
-  const LinearKernel many[] = {linear_kernel<P, T, 1, false, false>, linear_kernel<P, T, 2, false, false>, linear_kernel<P, kWide, 4, false, false>};
-  const LinearKernel few[] = {linear_kernel<P, 1, 1, false, false>, linear_kernel<P, 1, 2, false, false>, linear_kernel<P, 1, 4, false, false>};
+  const LinearKernel many[] = {linear_kernel<P, T, 1, false>, linear_kernel<P, T, 2, false>, linear_kernel<P, kWide, 4, false>};
+  const LinearKernel few[] = {linear_kernel<P, 1, 1, false>, linear_kernel<P, 1, 2, false>, linear_kernel<P, 1, 4, false>};
   if constexpr (has_scales<P>()) {
-    const LinearKernel halves[] = {linear_kernel<P, 1, 1, false, true>, linear_kernel<P, 1, 2, false, true>, linear_kernel<P, 1, 4, false, true>};
+    const LinearKernel halves[] = {linear_kernel<P, 1, 1, true>, linear_kernel<P, 1, 2, true>, linear_kernel<P, 1, 4, true>};
     if (flavour == Flavour::halves) return halves[n];
   }
-  return flavour == Flavour::heads ? heads[n] : flavour == Flavour::many ? many[n] : few[n];
+  return flavour == Flavour::many ? many[n] : few[n];
 }
 
 }  // namespace cuda

@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "cuda/plugin.h"
-#include "cuda/rope.h"
 
 namespace cuda {
 
@@ -28,16 +27,12 @@ struct LinearArguments {
   int prefetch_tiles;       // row tiles a block asks into L2 before the kernel before it ends
   float eps;
   Epilogue epilogue;
-  int head_tiles;      // row tiles of an attention head where the product is finished by `rope`, else 1
-  int sums_bytes;      // of the warps' sums in shared memory; a finished head follows
-  RopeArguments rope;
 };
 
 using LinearKernel = void (*)(LinearArguments);
 
-// Whether a block takes one row tile at a time or several, or whole heads that it then finishes as rope_write() does; or
-// one, of groups of 32.
-enum class Flavour { few, many, heads, halves };
+// Whether a block takes one row tile at a time or several; or one, of groups of 32.
+enum class Flavour { few, many, halves };
 
 // The kernel for a flavour and 8-column tiles 1, 2 or up to 4.
 LinearKernel linear_int4(Flavour flavour, int column_tiles);

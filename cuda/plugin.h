@@ -234,12 +234,6 @@ struct Api {
                             const float* gate_bias, const Rows& rows, int count, const HeadShape& shape, int window, int r,
                             int first_position);
 
-  // linear() of a fused q, k and v matrix followed by rope_write(), in one kernel where that is faster: small models wait
-  // for kernels, not for memory. count <= kMaxDecodeRows. Rows with loop 0 keep what qkv held, or may hold anything.
-  void (*linear_qkv)(Stream stream, float* qkv, const float* x, const float* gain, const Matrix& matrix, const KvCache& cache,
-                     const float* bias, const float* q_gain, const float* k_gain, const float* table, const Rows& rows, int count,
-                     const HeadShape& shape, float eps, const Workspace& workspace);
-
   // Operations (2 n^3) per second of a bf16 matrix product with n = 8192 on random data, measured now; what prefill is
   // held against. 0 on failure.
   double (*measure_matrix_rate)();

@@ -84,7 +84,7 @@ const Limits& limits() {
     cudaDeviceGetAttribute(&entry.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
     entry.overlaps = major >= 9 && std::getenv("LOOPD_CUDA_NO_OVERLAP") == nullptr;
-    entry.clusters = (major == 9 || major == 10) && std::getenv("LOOPD_CUDA_CLUSTERS") != nullptr;  // not the default before a GPU has run it
+    entry.clusters = (major == 9 || major == 10) && std::getenv("LOOPD_CUDA_NO_CLUSTERS") == nullptr;
     if (entry.multiprocessors == 0) entry.multiprocessors = 1;
   }
   cached = device;
@@ -99,8 +99,6 @@ bool prepare(const void* kernel, std::size_t shared, bool clusters, const char* 
   cudaGetDevice(&device);
   const std::lock_guard lock(mutex);
   const auto [entry, fresh] = known.try_emplace({device, kernel}, 48 * 1024);
-  static const char* carveout = std::getenv("LOOPD_CUDA_CARVEOUT");
-  if (fresh && carveout && !check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, std::atoi(carveout)), name)) return false;
   if (fresh && clusters && !check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), name)) return false;
   if (shared <= entry->second) return true;
   if (!check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), name)) return false;
@@ -129,7 +127,7 @@ int device_count() {
 bool device_info(DeviceInfo* out, int device) {
   cudaDeviceProp properties{};
   if (!check(cudaGetDeviceProperties(&properties, device), "device properties")) return false;
-  std::snprintf(out->name, sizeof out->name, "%s", properties.name);
+  std::snprintf(out->name, sizeof out->name, "%.*s", static_cast<int>(sizeof out->name) - 1, properties.name);
   out->major = properties.major;
   out->minor = properties.minor;
   out->multiprocessors = properties.multiProcessorCount;

@@ -22,8 +22,7 @@ struct Limits {
 };
 const Limits& limits();  // of the current device
 
-// Sets a kernel up for `shared` bytes of dynamic shared memory, once. All kernels ask for the same split of L1 and shared
-// memory: a multiprocessor must run empty before it changes that, and then kernels would not overlap.
+// Sets a kernel up for `shared` bytes of dynamic shared memory and for clusters of 16 blocks, once.
 bool prepare(const void* kernel, std::size_t shared, bool clusters, const char* name);
 
 inline cudaStream_t native(Stream stream) { return reinterpret_cast<cudaStream_t>(stream); }

@@ -50,9 +50,6 @@ void enter(Stream stream, float* out, const float* state, const Matrix& embeddin
            int depth, const Rows& rows, int count, int width, float eps);
 void linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& matrix, int rows, float eps, Epilogue epilogue,
             const int* loop, const Workspace& workspace);
-void linear_qkv(Stream stream, float* qkv, const float* x, const float* gain, const Matrix& matrix, const KvCache& cache, const float* bias,
-                const float* q_gain, const float* k_gain, const float* table, const Rows& rows, int count, const HeadShape& shape, float eps,
-                const Workspace& workspace);
 void rope_write(Stream stream, float* qkv, const KvCache& cache, const float* bias, const float* q_gain, const float* k_gain,
                 const float* table, const Rows& rows, int count, const HeadShape& shape, float eps);
 void attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const float* gate_weight, const float* gate_bias,

@@ -33,19 +33,12 @@ case "${1:-}" in
   full) ops ;;
   bench) ops --bench default --bench 40b ;;
   *)
-    echo "== no clusters"
     ops --quick
-    LOOPD_BENCH_BRIEF=1 ops --quick --bench default | grep decode
-    echo "== clusters"
-    LOOPD_CUDA_CLUSTERS=1 ops --only attention
-    LOOPD_CUDA_CLUSTERS=1 ops --quick --only model
-    LOOPD_CUDA_CLUSTERS=1 LOOPD_BENCH_BRIEF=1 ops --quick --bench default | grep decode
-    for carveout in 0 50 100; do
-      echo "carveout '$carveout'"
-      LOOPD_BENCH_BRIEF=1 LOOPD_CUDA_CARVEOUT=$carveout ops --quick --bench default | grep decode
+    # What overlap and clusters are worth: the small model's step without either.
+    for off in LOOPD_CUDA_NO_OVERLAP LOOPD_CUDA_NO_CLUSTERS; do
+      echo "$off"
+      env $off=1 LOOPD_BENCH_BRIEF=1 timeout 40 "$build/ops/gpu_ops" "$build/ops/libloopd_cuda.so" --quick --bench default | grep decode
     done
-    echo "== no overlap"
-    LOOPD_CUDA_NO_OVERLAP=1 LOOPD_BENCH_BRIEF=1 ops --quick --bench default | grep decode
     ops --bench default --bench 40b
     LOOPD_BENCH_PREFILL=1 ops --bench default --bench 40b
     if [ -x "$root/tests/gpu/run" ] && [ -z "${LOOPD_TURN_OPS_ONLY:-}" ]; then

@@ -107,7 +107,6 @@ struct Model {
   }
 
   bool alone = false;  // wait after every operation, so that none overlaps another
-  bool fused = true;   // linear_qkv instead of linear and rope_write
   void after() {
     if (alone) sync("an operation alone");
   }
@@ -119,12 +118,8 @@ struct Model {
     api->enter(stream, hidden.data, hidden.data, embedding.matrix, s.loopd ? input_gain.data : nullptr, nullptr, 6, rows, batch, s.width, kEps), after();
     for (const Layer& layer : layers) {
       const cuda::KvCache cache{cuda::Type::bf16, layer.keys.data, layer.values.data};
-      if (fused) {
-        api->linear_qkv(stream, qkv.data, hidden.data, gain.data, layer.qkv.matrix, cache, nullptr, head_gain, head_gain, rotation.data, rows, batch, heads, kEps, workspace.view), after();
-      } else {
-        api->linear(stream, qkv.data, hidden.data, gain.data, layer.qkv.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view), after();
-        api->rope_write(stream, qkv.data, cache, nullptr, head_gain, head_gain, rotation.data, rows, batch, heads, kEps), after();
-      }
+      api->linear(stream, qkv.data, hidden.data, gain.data, layer.qkv.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view), after();
+      api->rope_write(stream, qkv.data, cache, nullptr, head_gain, head_gain, rotation.data, rows, batch, heads, kEps), after();
       api->attention(stream, mixed.data, qkv.data, cache, gate_weight.data, gate_bias.data, rows, batch, heads, 64, kSplits, workspace.view), after();
       api->linear(stream, hidden.data, mixed.data, nullptr, layer.o.matrix, batch, kEps, cuda::Epilogue::add, rows.loop, workspace.view), after();
       api->linear(stream, inner.data, hidden.data, gain.data, layer.gate_up.matrix, batch, kEps, cuda::Epilogue::swiglu, nullptr, workspace.view), after();
@@ -169,7 +164,7 @@ struct Outcome {
   }
 };
 
-Outcome run_steps(Model& model, int batch, int context, int steps, bool alone, bool fused) {
+Outcome run_steps(Model& model, int batch, int context, int steps, bool alone) {
   std::vector<int> token, position;
   for (int b = 0; b < batch; ++b) {
     token.push_back(3 + b);
@@ -181,7 +176,6 @@ Outcome run_steps(Model& model, int batch, int context, int steps, bool alone, b
   model.step.set({0});
   model.history.poison();
   model.alone = alone;
-  model.fused = fused;
   const auto step = [&] {
     model.run_loop(batch, 1);
     model.run_loop(batch, 2);
@@ -258,12 +252,12 @@ void test_model() {
     std::vector<cuda::Choice> single;
     for (const int batch : {1, 3, 8}) {
       Model model(few, batch, 200);
-      const Outcome want = run_steps(model, batch, 200, 8, true, false);
+      const Outcome want = run_steps(model, batch, 200, 8, true);
       bool finite = true;
       for (const float logit : want.logits) finite = finite && std::isfinite(logit);
       group.check("finite logits", finite ? 0 : 1, 0);
       for (int run = 0; run < 10; ++run) {
-        group.check(std::string(shape.name) + " batch " + std::to_string(batch) + " run " + std::to_string(run), run_steps(model, batch, 200, 8, false, run % 2 == 0) == want ? 0 : 1, 0);
+        group.check(std::string(shape.name) + " batch " + std::to_string(batch) + " run " + std::to_string(run), run_steps(model, batch, 200, 8, false) == want ? 0 : 1, 0);
       }
       const std::vector<cuda::Choice> first(want.history.begin(), want.history.begin() + 8);
       if (batch == 1) single = first;
@@ -307,27 +301,21 @@ void bench(const std::string& name) {
       line("rope", 0, [&] {
         for (const Layer& layer : model.layers) api->rope_write(stream, model.qkv.data, {cuda::Type::bf16, layer.keys.data, layer.values.data}, nullptr, nullptr, nullptr, model.rotation.data, model.rows, batch, model.heads, kEps);
       });
-      line("qkv+rope", model.layers[0].qkv.matrix.bytes, [&] {
-        for (const Layer& layer : model.layers) api->linear_qkv(stream, model.qkv.data, model.hidden.data, model.gain.data, layer.qkv.matrix, {cuda::Type::bf16, layer.keys.data, layer.values.data}, nullptr, nullptr, nullptr, model.rotation.data, model.rows, batch, model.heads, kEps, model.workspace.view);
-      });
       line("attention", 0, [&] {
         for (const Layer& layer : model.layers) api->attention(stream, model.mixed.data, model.qkv.data, {cuda::Type::bf16, layer.keys.data, layer.values.data}, model.gate_weight.data, model.gate_bias.data, model.rows, batch, model.heads, 64, kSplits, model.workspace.view);
       });
       line("head", model.embedding.matrix.bytes / static_cast<std::size_t>(shape->layers), [&] { model.choose(batch); });
     }
-    for (const int depth : {1, 2, -2}) {
-      // -2: depth 2 without the fused product and rotation.
-      model.fused = depth > 0;
-      if (depth < 0 && (batch > 1 || context > 16)) continue;
-      model.depth.set(std::vector<int>(static_cast<std::size_t>(batch), std::abs(depth)));
+    for (const int depth : {1, 2}) {
+      model.depth.set(std::vector<int>(static_cast<std::size_t>(batch), depth));
       model.position.set(std::vector<int>(static_cast<std::size_t>(batch), context));
       model.step.set({0});
       const double ms = time_graph(small ? 40 : 4, [&] {
-        for (int r = 1; r <= std::abs(depth); ++r) model.run_loop(batch, r);
+        for (int r = 1; r <= depth; ++r) model.run_loop(batch, r);
         model.choose(batch);
       });
       const std::size_t kv = static_cast<std::size_t>(batch) * static_cast<std::size_t>(context + 1) * static_cast<std::size_t>(2 * shape->kv_heads * shape->head_dim * 2 * shape->layers);
-      const double bytes = std::abs(depth) * static_cast<double>(model.layer_bytes + kv) + static_cast<double>(model.embedding.matrix.bytes);
+      const double bytes = static_cast<double>(depth) * static_cast<double>(model.layer_bytes + kv) + static_cast<double>(model.embedding.matrix.bytes);
       std::printf("%-10s %5d %5d %7d %9.4f %8.0f %6.1f%%\n", "decode", batch, depth, context, ms, bytes / ms / 1e6, 100 * bytes / (ms * 1e-3) / copy);
       std::fflush(stdout);
     }

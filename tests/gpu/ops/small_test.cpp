@@ -126,64 +126,6 @@ void test_rope_write() {
   }
 }
 
-// The fused product and rotation against the two operations, bit by bit.
-void test_linear_qkv() {
-  Group group("linear_qkv");
-  struct Kind {
-    cuda::HeadShape shape;
-    cuda::Type type;
-    int group, cols;
-  };
-  for (const Kind& kind : {Kind{{6, 2, 64}, cuda::Type::int4, 64, 256}, Kind{{4, 2, 32}, cuda::Type::bf16, 0, 96}, Kind{{4, 2, 8}, cuda::Type::f32, 0, 32}, Kind{{2, 1, 128}, cuda::Type::int8, 0, 128}}) {
-    const cuda::HeadShape& shape = kind.shape;
-    const int dim = shape.head_dim, width = (shape.heads + 2 * shape.kv_heads) * dim;
-    const HostMatrix host = make_matrix(kind.type, width, kind.cols, kind.group ? kind.group : kind.cols, false, 20);
-    const DeviceMatrix device = pack({&host});
-    for (const int count : {1, 5, 9}) {
-      std::vector<int> position, loop, table;
-      for (int row = 0; row < count; ++row) {
-        position.push_back(60 + row);
-        loop.push_back(row == 3 ? 0 : 1 + row % 2);
-        table.push_back(0);
-      }
-      const Buffer<int> position_memory(position), loop_memory(loop), table_memory(table);
-      const Buffer<float> x(random_floats(static_cast<std::size_t>(count * kind.cols), 1, 21)), norm(random_floats(static_cast<std::size_t>(kind.cols), 1, 22)),
-          bias(random_floats(static_cast<std::size_t>(width), 1, 23)), head_gain(random_floats(static_cast<std::size_t>(dim), 1, 24));
-      Buffer<float> rotation(128 * static_cast<std::size_t>(dim));
-      api->rope_table(stream, rotation.data, 128, dim, 1e4);
-      Workspace workspace(api->linear_workspace(device.matrix, count));
-      std::vector<float> queries[2];
-      std::vector<std::uint8_t> keys[2], values[2];
-      for (const bool fused : {false, true}) {
-        const HostCache cache = make_cache(shape, cuda::Type::bf16, 128, 2, 25);
-        cuda::Rows rows;
-        rows.position = position_memory.data;
-        rows.loop = loop_memory.data;
-        rows.table = table_memory.data;
-        rows.pages = cache.page_memory.data;
-        rows.table_stride = cache.pages_a_table;
-        Buffer<float> qkv(static_cast<std::size_t>(count * width));
-        if (fused) {
-          api->linear_qkv(stream, qkv.data, x.data, norm.data, device.matrix, cache.view(), bias.data, head_gain.data, head_gain.data, rotation.data, rows, count, shape, kEps, workspace.view);
-        } else {
-          api->linear(stream, qkv.data, x.data, norm.data, device.matrix, count, kEps, cuda::Epilogue::store, nullptr, workspace.view);
-          api->rope_write(stream, qkv.data, cache.view(), bias.data, head_gain.data, head_gain.data, rotation.data, rows, count, shape, kEps);
-        }
-        const std::vector<float> got = qkv.get();
-        for (int row = 0; row < count; ++row) {
-          if (loop[static_cast<std::size_t>(row)] == 0) continue;
-          const auto start = got.begin() + static_cast<std::ptrdiff_t>(row) * width;
-          queries[fused].insert(queries[fused].end(), start, start + shape.heads * dim);
-        }
-        keys[fused] = cache.key_memory.get();
-        values[fused] = cache.value_memory.get();
-      }
-      const bool same = std::memcmp(queries[0].data(), queries[1].data(), queries[0].size() * sizeof(float)) == 0 && keys[0] == keys[1] && values[0] == values[1];
-      group.check(std::to_string(shape.heads) + "x" + std::to_string(dim) + " rows " + std::to_string(count), same ? 0 : 1, 0);
-    }
-  }
-}
-
 void test_argmax() {
   Group group("argmax");
   for (const int vocab : {97, 16384, 76800}) {
@@ -287,7 +229,6 @@ void test_errors() {
 void test_small() {
   test_enter();
   test_rope_write();
-  test_linear_qkv();
   test_argmax();
   test_steps();
   test_errors();
