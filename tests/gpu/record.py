@@ -34,6 +34,8 @@ def say():
         return "never run on a GPU"
     record = json.loads(RECORD.read_text())
     line = f"last run {record['date']} on {record['device']}: {record['passed']} passed, {record['failed']} failed"
+    if record.get("not_run"):
+        line += f"; not run then: {', '.join(record['not_run'])}"
     if record["source_hash"] != source_hash():
         line += "; WARNING: cuda/ or inference/ has changed since, run tests/gpu/run on a GPU"
     return line
