@@ -121,6 +121,7 @@ FillOptions ActionDesk::fill_options(const std::string& uri, ActionKind kind) co
   options.budget.total = settings.context_tokens;
   options.snippet_count = settings.context_snippets;
   options.others = hooks_.others(uri);
+  options.external_check = settings.check_actions;
   return options;
 }
 

@@ -158,7 +158,7 @@ bool fix_name(const ActionOffer& offer, const ActionPlace& place, const context:
   out.explain.push_back(wrong + " is defined nowhere here; " + names[0] + " is the nearest name that is");
   out.finish_reason = "off";
   out.text = names[0];
-  out.changes.push_back({"", false, {{start, start + wrong.size(), names[0]}}});
+  out.changes.push_back({"", false, {{start, start + wrong.size(), names[0]}}, "", nullptr});
   return true;
 }
 

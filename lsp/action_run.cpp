@@ -8,6 +8,7 @@
 #include "context/lex.h"
 #include "context/statement.h"
 #include "lsp/action_parts.h"
+#include "lsp/external_check.h"
 #include "lsp/imports.h"
 
 namespace lsp {
@@ -147,7 +148,7 @@ ActionResult fill_in_place(const ModelPort& model, const Hole& hole, const FillO
   take_over(std::move(filled), out);
   if (text.empty() || out.cancelled) return out;
   out.text = text;
-  out.changes.push_back({"", false, {{hole.start, hole.end, text}}});
+  out.changes.push_back({"", false, {{hole.start, hole.end, text}}, "", nullptr});
   return out;
 }
 
@@ -164,6 +165,9 @@ ActionResult run_action(const ModelPort& model, const ActionOffer& offer, const 
   if (!tree && offer.kind != ActionKind::continue_selection) return not_applicable("loopd does not parse this language");
   options.complaints.push_back(unknown_imports(at.language, at.file, at.document->text(), read_file));
   options.complaints.push_back(missing_imports(at.language));
+  if (options.external_check && can_check_externally(at.language)) {
+    options.complaints.push_back(external_check(at.language, at.document->text()));
+  }
   switch (offer.kind) {
     case ActionKind::implement: hole = implement_hole(at, *tree); break;
     case ActionKind::document:

@@ -46,6 +46,7 @@ struct FillOptions {
   context::PromptBudget budget;
   std::vector<context::OtherFile> others;
   std::size_t snippet_count = 4;
+  bool external_check = false;  // code actions also ask the language's own tool: external_check.h
   std::vector<Complaint> complaints;  // asked in order, after the parser
   std::function<void(const std::string& doing)> progress;  // "implement area: draft 2"
 };

@@ -8,6 +8,7 @@
 
 #include "context/enclosure.h"
 #include "lsp/action_parts.h"
+#include "lsp/external_check.h"
 #include "lsp/files.h"
 #include "lsp/imports.h"
 #include "lsp/module_parts.h"
@@ -88,6 +89,18 @@ Complaint brings_something(const ModuleSubject& subject, const std::string& writ
   };
 }
 
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+}
+
+// The language's own tool about the code; its header follows from the code and is not there yet.
+Complaint tool_check(const ModuleSubject& subject) {
+  return [subject](std::string text, std::size_t, std::size_t) {
+    replace_all(text, "#include \"" + subject.name + ".h\"\n", "");
+    return external_complaint(subject.language, text);
+  };
+}
+
 // Generation that the token limit ended has a torn last definition; what stands before the last blank line is whole.
 std::string whole_definitions(const Filled& filled, std::string text) {
   if (filled.finish_reason != inference::name(inference::FinishReason::max_tokens)) return text;
@@ -113,6 +126,7 @@ std::string write_code(const ModelPort& model, const ModuleRequest& request, con
     hole.openings = code_openings(subject, written.empty());
     FillOptions options = request.options;
     options.complaints = {unknown_imports(subject.language, joined(request.folder, path), "", request.read_file), brings_something(subject, written)};
+    if (options.external_check && can_check_externally(subject.language)) options.complaints.push_back(tool_check(subject));
     const Filled filled = fill(model, hole, options, path, stop);
     take_over(filled, out);
     if (filled.text.empty()) break;
@@ -135,10 +149,6 @@ std::string plain_test(Language language, const std::string& name) {
     case Language::rust: return "let _ = stringify!(" + name + ");";
     default: return "assert(" + name + " != 0);";
   }
-}
-
-void replace_all(std::string& text, const std::string& from, const std::string& to) {
-  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
 }
 
 // The frame of one test inside a file of tests for the whole module.
@@ -195,7 +205,9 @@ std::string write_tests(const ModelPort& model, const ModuleRequest& request, co
     const Filled filled = fill(model, hole, options, test_path, stop);
     take_over(filled, out);
     if (stop.stop_requested()) return "";
-    body += filled.text.empty() ? between + frame.open + plain_test(subject.language, function.name) + frame.close : filled.text;
+    const std::string plain = between + frame.open + plain_test(subject.language, function.name) + frame.close;
+    const bool sound = !filled.text.empty() && errors_with(subject.language, frame.head + body + filled.text + frame.tail, 0, 0, "") == 0;
+    body += sound ? filled.text : plain;
   }
   const bool c = subject.language == Language::c || subject.language == Language::cpp;
   if (c) frame.tail = std::string("\n\nint main(") + (subject.language == Language::c ? "void" : "") + ") {\n" + calls + "  return 0;\n}\n";

@@ -216,7 +216,7 @@ std::vector<std::string> code_openings(const ModuleSubject& subject, bool first)
     case Language::rust: return {"pub fn "};
     case Language::go: return {"func " + std::string(first ? "New" + type : ""), "func "};
     case Language::c: return {"int " + subject.name + "_", "bool " + subject.name + "_", "size_t " + subject.name + "_"};
-    case Language::cpp: return {"std::string ", "int ", "std::vector<std::string> "};
+    case Language::cpp: return first ? std::vector<std::string>{"bool is_", "std::string to_", "int parse_"} : std::vector<std::string>{"std::string to_", "int count_", "bool has_"};
     default: return {""};
   }
 }

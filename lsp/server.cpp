@@ -12,6 +12,7 @@
 #include "lsp/action_report.h"
 #include "lsp/clients.h"
 #include "lsp/documents.h"
+#include "lsp/generation.h"
 #include "lsp/json_rpc.h"
 #include "lsp/protocol.h"
 #include "lsp/recall.h"
@@ -76,13 +77,16 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     request("shutdown", &State::shutdown);
     request("textDocument/inlineCompletion", &State::inline_completion);
     request("textDocument/completion", &State::popup_completion);
-    request("textDocument/codeAction", &State::code_action);
-    request("codeAction/resolve", &State::resolve_action);
-    request("workspace/executeCommand", &State::execute_command);
+    const auto action = [this](const char* method, void (ActionDesk::*handler)(const Json&, Reply&)) {
+      rpc.on_request(method, [this, handler](const Json& params, Reply& reply) { ((*desk).*handler)(params, reply); });
+    };
+    action("textDocument/codeAction", &ActionDesk::code_action);
+    action("codeAction/resolve", &ActionDesk::resolve);
+    action("workspace/executeCommand", &ActionDesk::execute);
     request("loopd/explain", &State::explain);
     request("loopd/generate", &State::generate);
     notification("initialized", &State::initialized);
-    notification("window/workDoneProgress/cancel", &State::cancel_progress);
+    rpc.on_notification("window/workDoneProgress/cancel", [this](const Json& params) { desk->cancel_progress(params); });
     notification("textDocument/didOpen", &State::did_open);
     notification("textDocument/didChange", &State::did_change);
     notification("textDocument/didClose", &State::did_close);
@@ -410,11 +414,6 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     desk->set_client(capabilities, client.encoding);
   }
 
-  void code_action(const Json& params, Reply& reply) { desk->code_action(params, reply); }
-  void resolve_action(const Json& params, Reply& reply) { desk->resolve(params, reply); }
-  void execute_command(const Json& params, Reply& reply) { desk->execute(params, reply); }
-  void cancel_progress(const Json& params) { desk->cancel_progress(params); }
-
   // Own requests.
 
   void explain(const Json& params, Reply& reply) {
@@ -440,13 +439,8 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     job.cancelled = pending->cancelled();
     job.work = [engine = engine, read, answer](std::stop_token stop) {
       if (!engine->model) throw std::runtime_error("no model is loaded");
-      const int depth = std::clamp(read.loop_depth.value_or(engine->model->port.max_depth), 1, engine->model->port.max_depth);
-      Sessions::GenerateRequest request{read.prompt, read.suffix, {}};
-      request.params.depth = answer->second = depth;
-      request.params.max_tokens = read.max_tokens;
-      request.params.temperature = static_cast<float>(read.temperature);
-      request.params.top_p = static_cast<float>(read.top_p);
-      request.params.seed = read.seed;
+      const auto request = engine_request(read, std::nullopt, engine->model->port.max_depth);
+      answer->second = request.params.depth;
       answer->first = engine->model->generate(request, stop);
     };
     job.finished = on_loop([pending, answer](State& self, Outcome outcome, const std::string& error) {

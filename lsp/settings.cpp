@@ -100,6 +100,7 @@ const std::map<std::string, Apply>& table() {
       {"context.tokens", integer(&Settings::context_tokens, 64, 1 << 20)},
       {"context.snippets", integer(&Settings::context_snippets, 0, 64)},
       {"popup", flag(&Settings::popup)},
+      {"actions.check", flag(&Settings::check_actions)},
       {"trace", flag(&Settings::trace)},
   };
   return entries;

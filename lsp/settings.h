@@ -28,6 +28,7 @@ struct Settings {
   std::size_t context_tokens = 2048;    // of the prompt
   std::size_t context_snippets = 4;     // passages of other open files; 0: none
   bool popup = false;  // also answer textDocument/completion where the client has ghost text
+  bool check_actions = false;  // ask the language's own tool (py_compile, node --check, -fsyntax-only) about what actions write
   bool trace = false;  // log each suggestion with its steps
 
   static std::vector<std::string> default_exclude();

@@ -1,5 +1,4 @@
 // `loopd generate`: one request as JSON on stdin, its result as JSON on stdout.
-#include <algorithm>
 #include <cstdio>
 #include <stdexcept>
 
@@ -8,6 +7,7 @@
 #include "lsp/commands/commands.h"
 #include "lsp/commands/open_model.h"
 #include "lsp/commands/standard_input.h"
+#include "lsp/generation.h"
 #include "lsp/json_rpc.h"
 #include "lsp/protocol.h"
 #include "lsp/report.h"
@@ -21,13 +21,7 @@ int generate_text(const Options& options, const Settings& settings) {
   const GenerateParams read = read_generate(json);
   const auto engine = open_engine(options, settings);
   Sessions sessions(engine);
-  Sessions::GenerateRequest request{read.prompt, read.suffix, {}};
-  const int most = engine->info().max_depth;
-  request.params.depth = std::clamp(options.depth.value_or(read.loop_depth.value_or(most)), 1, most);
-  request.params.max_tokens = read.max_tokens;
-  request.params.temperature = static_cast<float>(read.temperature);
-  request.params.top_p = static_cast<float>(read.top_p);
-  request.params.seed = read.seed;
+  const auto request = engine_request(read, options.depth, engine->info().max_depth);
   const auto result = sessions.generate(request, {});
   std::puts(to_text(report(result, request.params.depth, engine->info().model_dir, engine->info().device)).c_str());
   return 0;

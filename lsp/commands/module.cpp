@@ -47,6 +47,7 @@ int make_module(const Options& options, const Settings& settings) {
   request.options.depth = options.depth.value_or(settings.depth.module.explicit_);
   request.options.max_tokens = options.max_tokens.value_or(request.options.max_tokens);
   request.options.budget.total = settings.context_tokens;
+  request.options.external_check = settings.check_actions;
   request.read_file = read_small_file;
   const bool terminal = isatty(STDERR_FILENO) == 1;
   request.options.progress = [&](const std::string& doing) {

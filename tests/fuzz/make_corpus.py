@@ -91,6 +91,11 @@ def main():
         "generate": {"prompt": "x", "suffix": "y", "sampling_params": {"temperature": 0.5, "max_tokens": 3, "seed": 1}},
         "settings": {"settings": {"loopd": {"depth": {"identifier": 1}}}},
     }
+    ref = {"id": 1, "action": "fix", "uri": "file:///a.py", "range": span, "diagnostic": {"range": span, "message": "m"}}
+    params["code_action"] = {**place, "range": span, "context": {"only": ["refactor"], "diagnostics": [{"range": span, "message": "m"}]}}
+    params["resolve"] = {"title": "t", "data": ref, "token": 1, "result": {"title": "t", "applied": True}}
+    params["action"] = {"command": "loopd.action", "arguments": [ref], "workDoneToken": "x"}
+    params["module"] = {"command": "loopd.module", "arguments": [{"folder": "file:///w", "language": "python", "about": "a"}]}
     for name, value in params.items():
         seed("protocol", name, json.dumps(value))
 

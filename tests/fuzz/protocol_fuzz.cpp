@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lsp/action_messages.h"
 #include "lsp/json_rpc.h"
 #include "tests/fuzz/require.h"
 
@@ -39,5 +40,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   read_or_refuse(lsp::changed_settings, params);
   read_or_refuse(lsp::configuration_answer, params);
   read_or_refuse(lsp::read_generate, params);
+  read_or_refuse(lsp::read_code_action, params);
+  read_or_refuse(lsp::read_resolve, params);
+  read_or_refuse(lsp::read_execute, params);
+  read_or_refuse(lsp::read_progress_token, params);
+  read_or_refuse(lsp::chosen, params);
+  read_or_refuse(lsp::was_applied, params);
   return 0;
 }
