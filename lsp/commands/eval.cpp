@@ -126,8 +126,10 @@ FilledHole fill(const ModelPort& model, const Task& task, int depth, int max_tok
 }
 
 // What an editor would show, for --shown.
-FilledHole fill_shown(const ModelPort& model, const Task& task, int depth, int max_tokens) {
-  const Completion completion = complete(model, input_for(task, depth, max_tokens), {});
+FilledHole fill_shown(const ModelPort& model, const Task& task, int depth, int max_tokens, bool revise) {
+  CompletionInput input = input_for(task, depth, max_tokens);
+  if (!revise) input.options.passes = 0;
+  const Completion completion = complete(model, input, {});
   return {completion.text, completion.finish_reason == inference::name(inference::FinishReason::end_token),
           completion.timings.total};
 }
@@ -181,8 +183,9 @@ int evaluate_infill(const Options& options, const Settings& settings) {
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       // A new session for each task, so that no depth profits from what another left in the cache.
       Sessions sessions(engine, 1);
-      const auto run = options.shown ? fill_shown : fill;
-      const FilledHole hole = run(sessions.port(), tasks[i], depth, max_tokens);
+      const ModelPort model = sessions.port();
+      const FilledHole hole = options.shown ? fill_shown(model, tasks[i], depth, max_tokens, !options.no_revise)
+                                            : fill(model, tasks[i], depth, max_tokens);
       score.add(tasks[i].reference, hole);
       if (!tasks[i].language.empty()) by_language[tasks[i].language].add(tasks[i].reference, hole);
       if ((i + 1) % 20 == 0) std::fprintf(stderr, "\rdepth %d: %zu of %zu", depth, i + 1, tasks.size());
