@@ -6,6 +6,7 @@
 // changed, or until somebody has the time to choose anew.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <functional>
 #include <string>
@@ -16,7 +17,7 @@
 
 namespace context {
 
-// Of one document; belongs to whoever makes its prompts.
+// One beginning, and how to find it again.
 struct Anchor {
   bool chosen = false;
   PromptBudget budget;             // that it was chosen for
@@ -30,20 +31,37 @@ struct Anchor {
   std::size_t counted_tokens = 0;
 };
 
+// Of one document: two, so that an edit elsewhere and the way back cost nothing, and a newer beginning can be made ready
+// while the older one serves. Each stands for a cache of its own.
+struct Anchors {
+  std::array<Anchor, 2> places;
+  std::size_t latest = 0;
+};
+
 struct Anchored {
   enum class Choice { kept, first, elsewhere, full };
   Prompt prompt;
-  Choice choice = Choice::kept;  // anything but `kept`: the anchor was chosen anew
-  // It would look different if chosen now: for idle moments.
-  bool aged = false;
+  std::size_t place = 0;          // of `Anchors::places`
+  Choice choice = Choice::kept;   // anything but `kept`: that place was chosen anew, and why
+  bool aged = false;              // it would look different if chosen now: for idle moments
 };
 
-// The prompt at `offset`, with the anchor's beginning where that is still true of the text: its suffix stands behind the
-// cursor, with nothing but closing brackets, quotes and blanks between (the model then writes those itself, and
-// trimming against the document takes them out again). Else as build_prompt() makes it, with room left to type on; the
-// anchor then holds that. The prefix always ends at the cursor, byte for byte. `candidates` is called only then.
-Anchored anchored_prompt(Anchor& anchor, const Document& document, std::size_t offset, const std::string& path,
-                         const std::function<std::vector<Snippet>()>& candidates, const PromptBudget& budget,
-                         const TokenCounter& count);
+struct PromptRequest {
+  const Document& document;
+  std::size_t offset;
+  const std::string& path;
+  const std::function<std::vector<Snippet>()>& candidates;  // called only where a beginning is chosen
+  const PromptBudget& budget;
+  const TokenCounter& count;
+};
+
+// The prompt at a cursor, with a kept beginning where that is still true of the text: its suffix stands behind the cursor,
+// with nothing but closing brackets, quotes and blanks between (the model then writes those itself, and trimming against
+// the document takes them out again). Else as build_prompt() makes it, with room left to type on. The prefix always ends
+// at the cursor, byte for byte.
+Anchored anchored_prompt(Anchors& anchors, const PromptRequest& request);
+
+// The same, chosen anew in the place that does not serve now, which then becomes the latest.
+Anchored renewed_prompt(Anchors& anchors, const PromptRequest& request);
 
 }  // namespace context

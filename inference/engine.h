@@ -159,7 +159,10 @@ class Session {
   // Logits after the last of `tokens`, or after every one: [count][vocab] row-major, float32.
   std::vector<float> logits(std::span<const TokenId> tokens, int depth, bool all = false);
 
+  // Of the timeline's tokens, those for which loop 1 has run.
   std::size_t cached_tokens() const;
+  // Makes `tokens` the timeline's and computes nothing; returns how many at their start need not be computed.
+  std::size_t adopt(std::span<const TokenId> tokens);
 
  private:
   struct State;

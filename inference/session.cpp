@@ -61,6 +61,12 @@ Session& Session::operator=(Session&&) noexcept = default;
 
 std::size_t Session::cached_tokens() const { return state_->lane->cached(); }
 
+std::size_t Session::adopt(std::span<const TokenId> tokens) {
+  state_->check(tokens, 1);
+  state_->remember(tokens, state_->copied);
+  return state_->lane->replace(tokens);
+}
+
 bool Session::sync(std::span<const TokenId> tokens, int depth, std::stop_token stop) {
   state_->check(tokens, depth);
   state_->lane->replace(tokens);

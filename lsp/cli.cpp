@@ -68,7 +68,7 @@ const std::vector<Flag>& flags() {
       {"--port", "serve", true, [](Options& o, Text v) { o.socket = integer("--port", v, 1, 65535); }},
       {"--clientProcessId", "serve", true,
        [](Options& o, Text v) { o.client_process = whole_number("--clientProcessId", v, 1, 1LL << 40); }},
-      {"--standalone", "serve", false, [](Options& o, Text) { o.standalone = true; }},
+      {"--standalone", "serve bench", false, [](Options& o, Text) { o.standalone = true; }},
       {"--idle", "serve host", true, [](Options& o, Text v) { o.idle = integer("--idle", v, 1, 1'000'000); }},
       {"--depth", "complete generate logits eval module", true, [](Options& o, Text v) { o.depth = integer("--depth", v, 1, 64); }},
       {"--explain", "complete", false, [](Options& o, Text) { o.explain = true; }},
@@ -78,7 +78,9 @@ const std::vector<Flag>& flags() {
       {"--synthetic", "bench", true, [](Options& o, Text v) { o.synthetic = v; }},
       {"--batch", "bench", true, [](Options& o, Text v) { o.batches = integers("--batch", v, 1, 16); }},
       {"--context", "bench", true, [](Options& o, Text v) { o.contexts = integers("--context", v, 0, 1 << 20); }},
-      {"--limit", "eval", true, [](Options& o, Text v) { o.limit = integer("--limit", v, 1, largest); }},
+      {"--clients", "bench", true, [](Options& o, Text v) { o.clients = integer("--clients", v, 1, 64); }},
+      {"--debounce", "bench", true, [](Options& o, Text v) { o.debounce_ms = integer("--debounce", v, 0, 10'000); }},
+      {"--limit", "eval bench", true, [](Options& o, Text v) { o.limit = integer("--limit", v, 1, largest); }},
       {"--max-tokens", "complete eval module", true, [](Options& o, Text v) { o.max_tokens = integer("--max-tokens", v, 1, 4096); }},
       {"--shown", "eval", false, [](Options& o, Text) { o.shown = true; }},
       {"--language", "module", true, [](Options& o, Text v) { o.language = v; }},
@@ -108,7 +110,7 @@ constexpr Command commands[] = {
     {"detokenize", 0, ""},
     {"doctor", 0, ""},
     {"eval", 2, "eval needs a kind and a file: loopd eval infill FILE.jsonl"},
-    {"bench", 1, "bench needs a kind: loopd bench decode, or prefill"},
+    {"bench", 1, "bench needs a kind: loopd bench decode, prefill or keystrokes"},
     {"help", 0, ""},
     {"version", 0, ""},
 };
@@ -167,14 +169,15 @@ Options parse_arguments(const std::vector<std::string>& arguments) {
     flag.set(options, value.value_or(""));
   }
   if (options.arguments.size() < command.arguments) throw UsageError(command.missing);
-  if (options.arguments.size() > command.arguments) {
+  const bool typing = options.command == "bench" && options.arguments[0] == "keystrokes";
+  if (options.arguments.size() > command.arguments && !typing) {
     throw UsageError("loopd " + options.command + " does not take \"" + options.arguments[command.arguments] + "\"");
   }
   if (options.command == "eval" && options.arguments[0] != "infill" && options.arguments[0] != "implement") {
     throw UsageError("there is no evaluation \"" + options.arguments[0] + "\", only infill and implement");
   }
-  if (options.command == "bench" && options.arguments[0] != "decode" && options.arguments[0] != "prefill") {
-    throw UsageError("there is no benchmark \"" + options.arguments[0] + "\", only decode and prefill");
+  if (options.command == "bench" && !typing && options.arguments[0] != "decode" && options.arguments[0] != "prefill") {
+    throw UsageError("there is no benchmark \"" + options.arguments[0] + "\", only decode, prefill and keystrokes");
   }
   if (options.command == "logits" && options.ids.empty()) throw UsageError("logits needs --ids 1,2,3");
   return options;
@@ -215,6 +218,8 @@ std::string usage() {
                                 writes function bodies and counts how many parse
   loopd bench decode|prefill [--depths 1,2,3] [--synthetic 40b-loop:int4 [--batch 1,8] [--context 0,8192]]
                                 milliseconds per token or tokens per second, and the bandwidth they come to
+  loopd bench keystrokes [FILE.jsonl...] [--depths 1,3] [--clients N] [--debounce MS] [--limit KEYS] [--standalone]
+                                replays recorded typing: how long after a key its answer comes, and what it costs
   loopd doctor                  what runs where, and what would stop a completion
   loopd --help | --version
 

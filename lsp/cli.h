@@ -42,6 +42,8 @@ struct Options {
   std::string synthetic;            // bench: a shape in place of a model
   std::vector<int> batches;         // bench: rows a step
   std::vector<int> contexts;        // bench: tokens before
+  int clients = 1;                  // bench keystrokes: editors at once
+  int debounce_ms = 0;              // bench keystrokes: between a key and its request
   std::optional<int> limit;
   std::optional<int> max_tokens;
   bool speculation = false;         // bench decode: with guessed tokens and without

@@ -20,7 +20,8 @@ struct Plan {
   context::Cursor cursor;
   context::Depth depth;
   context::Prompt prompt;
-  bool aged = false;  // the prompt would begin differently if chosen now
+  std::string timeline;  // the session whose cache holds how the prompt begins
+  bool aged = false;     // it would begin differently if chosen now
   std::string line_prefix;
 };
 
@@ -61,32 +62,35 @@ void choose_depth(const ModelPort& model, const CompletionInput& input, Plan& pl
   plan.depth.revise = plan.depth.wanted - plan.depth.loops;
 }
 
-// Names the timeline that holds what the document's memory describes.
-std::string timeline(const CompletionInput& input) {
-  return input.memory && input.memory->second_timeline ? input.session + "#2" : input.session;
-}
+// Where to make the prompt: anew, or with a beginning that serves already, should there be one.
+enum class Beginning { kept, renewed };
 
-context::Anchored::Choice fill_prompt(const ModelPort& model, const CompletionInput& input, context::Anchor& anchor, Plan& plan) {
+context::Anchored::Choice fill_prompt(const ModelPort& model, const CompletionInput& input, context::Anchors& anchors,
+                                      Beginning beginning, Plan& plan) {
   const auto& options = input.options;
-  const auto snippets = [&] { return context::similar_snippets(*input.document, input.offset, input.others, options.snippet_count); };
+  const std::function<std::vector<context::Snippet>()> snippets = [&] {
+    return context::similar_snippets(*input.document, input.offset, input.others, options.snippet_count);
+  };
   context::PromptBudget budget = options.budget;
   // Special tokens and paths are not counted by the budget; 16 tokens for each file leave room for them.
   const std::size_t reserved = static_cast<std::size_t>(options.max_tokens) + 16 * (options.snippet_count + 1);
   budget.total = std::min(budget.total, model.context > reserved + 64 ? model.context - reserved : 64);
   budget.suffix = std::min(budget.suffix, budget.total / 3);
   budget.snippets = std::min(budget.snippets, budget.total / 3);
-  auto anchored = context::anchored_prompt(anchor, *input.document, input.offset, input.path, snippets, budget, model.count);
+  const context::PromptRequest request{*input.document, input.offset, input.path, snippets, budget, model.count};
+  auto anchored = beginning == Beginning::kept ? context::anchored_prompt(anchors, request) : context::renewed_prompt(anchors, request);
   plan.prompt = std::move(anchored.prompt);
   plan.aged = anchored.aged;
+  plan.timeline = anchored.place == 0 ? input.session : input.session + "#" + std::to_string(anchored.place + 1);
   return anchored.choice;
 }
 
-// The same with the document's own anchor, where it has one. What nobody asked for may use it, but not move it.
+// The same with what the document keeps. What nobody asked for may use that, but not move it.
 context::Anchored::Choice fill_prompt(const ModelPort& model, const CompletionInput& input, Plan& plan) {
-  if (input.memory && !input.ahead) return fill_prompt(model, input, input.memory->anchor, plan);
-  context::Anchor passing;
-  if (input.memory) passing = input.memory->anchor;
-  return fill_prompt(model, input, passing, plan);
+  if (input.anchors && !input.ahead) return fill_prompt(model, input, *input.anchors, Beginning::kept, plan);
+  context::Anchors passing;
+  if (input.anchors) passing = *input.anchors;
+  return fill_prompt(model, input, passing, Beginning::kept, plan);
 }
 
 std::string describe(context::Anchored::Choice choice) {
@@ -138,7 +142,7 @@ struct Run {
     params.background = input.ahead;
     std::vector<inference::FimSegment> segments;
     const std::string prefix = plan.prompt.prefix + kept;
-    inference::GenerateResult result = model.generate(timeline(input), fim(plan.prompt, segments, prefix), params, stop);
+    inference::GenerateResult result = model.generate(plan.timeline, fim(plan.prompt, segments, prefix), params, stop);
     count(result.timings);
 
     Draft draft;
@@ -348,7 +352,7 @@ Completion complete(const ModelPort& model, const CompletionInput& given, std::s
   const auto choice = fill_prompt(model, input, plan);
   out.timings.prompt = ms_since(prompting);
   if (input.ahead && choice != context::Anchored::Choice::kept) return std::move(out);
-  if (input.memory) run.explain(describe(choice));
+  if (input.anchors) run.explain(describe(choice));
   if (!plan.prompt.snippets.empty()) {
     run.explain(std::to_string(plan.prompt.snippets.size()) + " passages of other open files were shown to the model");
   }
@@ -394,9 +398,9 @@ std::optional<Plan> place_of(const ModelPort& model, const CompletionInput& inpu
   return plan;
 }
 
-void prefill(const ModelPort& model, const std::string& session, const Plan& plan, std::stop_token stop) {
+void prefill(const ModelPort& model, const Plan& plan, std::stop_token stop) {
   std::vector<inference::FimSegment> segments;
-  model.prefill(session, fim(plan.prompt, segments, plan.prompt.prefix), plan.depth.loops, std::move(stop));
+  model.prefill(plan.timeline, fim(plan.prompt, segments, plan.prompt.prefix), plan.depth.loops, std::move(stop));
 }
 
 }  // namespace
@@ -407,24 +411,23 @@ void prepare(const ModelPort& model, const CompletionInput& given, std::stop_tok
   auto plan = place_of(model, input, stop);
   if (!plan) return;
   fill_prompt(model, input, *plan);
-  prefill(model, timeline(input), *plan, std::move(stop));
+  prefill(model, *plan, std::move(stop));
 }
 
 void renew(const ModelPort& model, const CompletionInput& given, std::stop_token stop) {
   CompletionInput input = given;
   input.offset = std::min(input.offset, input.document->text().size());
-  if (!input.memory) return;
+  if (!input.anchors) return;
   auto plan = place_of(model, input, stop);
   if (!plan) return;
-  const auto next = std::make_shared<PromptMemory>(*input.memory);
-  const auto choice = fill_prompt(model, input, next->anchor, *plan);
-  if (choice == context::Anchored::Choice::kept && !plan->aged) return;
-  next->anchor = {};
-  next->second_timeline = !next->second_timeline;
-  fill_prompt(model, input, next->anchor, *plan);
-  const auto kept = std::exchange(input.memory, next);
-  prefill(model, timeline(input), *plan, stop);
-  if (!stop.stop_requested()) *kept = *next;
+  context::Anchors next = *input.anchors;
+  fill_prompt(model, input, next, Beginning::kept, *plan);
+  if (!plan->aged) return;
+  fill_prompt(model, input, next, Beginning::renewed, *plan);
+  // The place's cache is overwritten from here on, so that its beginning is forgotten even if this does not get through.
+  input.anchors->places[next.latest] = {};
+  prefill(model, *plan, stop);
+  if (!stop.stop_requested()) *input.anchors = next;
 }
 
 }  // namespace lsp

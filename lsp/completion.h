@@ -62,13 +62,6 @@ struct CompletionOptions {
   std::chrono::milliseconds deadline{0};  // from the start of complete(); 0: none
 };
 
-// How the prompts of one document begin, kept from request to request. For one thread, that of the engine.
-struct PromptMemory {
-  context::Anchor anchor;
-  // A document has two timelines: while one serves keystrokes, the other is made ready with a newer beginning.
-  bool second_timeline = false;
-};
-
 struct CompletionInput {
   std::string session;  // names the document's timeline, e.g. its URI
   std::string path;     // as shown to the model, relative to the workspace
@@ -78,7 +71,9 @@ struct CompletionInput {
   std::size_t offset = 0;                          // bytes
   bool explicit_request = false;                   // the user asked, rather than typed
   std::vector<context::OtherFile> others;          // most recently touched last
-  std::shared_ptr<PromptMemory> memory;            // null: the prompt is made from nothing
+  // How the document's prompts begin, kept from request to request on the engine thread; null: nothing is kept. Each of
+  // its places has a timeline of its own.
+  std::shared_ptr<context::Anchors> anchors;
   // Nobody has asked yet: others are computed for first, and a prompt that would have to begin anew is left alone.
   bool ahead = false;
   CompletionOptions options;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -21,6 +22,21 @@ int hex_digit(char c) {
 std::string show(const Range& range) {
   const auto at = [](Position p) { return std::to_string(p.line) + ":" + std::to_string(p.character); };
   return at(range.start) + "-" + at(range.end);
+}
+
+// No client says where the cursor is when it opens a file. In a text this short it is probably at the end.
+constexpr std::size_t small_text = 1500;
+constexpr std::size_t most_remembered = 1000;  // closed files whose last edit is known
+
+// Where in `text`, which was just inserted, the cursor stands: behind it, but in front of what the editor added to it by
+// itself: a closing bracket or quote, or the line that such a bracket was pushed to.
+std::size_t cursor_in(std::string_view text) {
+  constexpr std::string_view pairs[] = {"()", "[]", "{}", "\"\"", "''", "``"};
+  if (std::find(std::begin(pairs), std::end(pairs), text) != std::end(pairs)) return 1;
+  const std::size_t last = text.rfind('\n');
+  const bool blank = text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+  if (!blank || last == std::string_view::npos || last == 0 || text.find('\n') == last) return text.size();
+  return text[last - 1] == '\r' ? last - 1 : last;
 }
 
 }  // namespace
@@ -99,7 +115,13 @@ void Documents::open(const OpenParams& params) {
   opened.language = context::detect_language(params.language_id, opened.path);
   opened.document = std::make_shared<const context::Document>(params.text, params.version);
   opened.syntax = std::make_shared<context::SyntaxTracker>(opened.language, opened.document);
-  opened.memory = std::make_shared<PromptMemory>();
+  opened.anchors = std::make_shared<context::Anchors>();
+  const auto left = left_at_.find(params.uri);
+  if (left != left_at_.end()) {
+    opened.last_edit = std::min(left->second, params.text.size());
+  } else if (params.text.size() <= small_text) {
+    opened.last_edit = params.text.size();
+  }
   parser_.parse_later(opened.syntax);
   open_[params.uri] = std::move(opened);
   std::erase(recent_, params.uri);
@@ -141,11 +163,13 @@ void Documents::apply(OpenDocument& open, const ContentChange& change, std::int6
   }
   context::AppliedEdit applied;
   open.document = open.document->with_edit(start, end, change.text, version, &applied);
-  open.last_edit = applied.new_end;
+  open.last_edit = applied.start + cursor_in(change.text);
   edits.push_back(applied);
 }
 
 void Documents::close(const std::string& uri) {
+  const auto found = open_.find(uri);
+  if (found != open_.end() && (left_at_.size() < most_remembered || left_at_.contains(uri))) left_at_[uri] = found->second.last_edit;
   if (open_.erase(uri) == 0) log_("ignored the closing of " + uri + ", which is not open");
   std::erase(recent_, uri);
 }

@@ -7,11 +7,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "context/anchor.h"
 #include "context/document.h"
 #include "context/language.h"
 #include "context/snippets.h"
 #include "context/syntax.h"
-#include "lsp/completion.h"
 #include "lsp/protocol.h"
 
 namespace lsp {
@@ -22,8 +22,8 @@ struct OpenDocument {
   context::Language language = context::Language::none;
   std::shared_ptr<const context::Document> document;
   std::shared_ptr<context::SyntaxTracker> syntax;
-  std::shared_ptr<PromptMemory> memory;  // how its prompts begin; the engine thread's
-  std::size_t last_edit = 0;  // byte offset just behind the last edit: where the cursor probably is
+  std::shared_ptr<context::Anchors> anchors;  // how its prompts begin; the engine thread's
+  std::size_t last_edit = 0;  // byte offset at the last edit's end: where the cursor probably is; 0 where nothing tells
 };
 
 // The path of a `file:` URI with its %XX escapes undone; any other URI as it is.
@@ -68,6 +68,7 @@ class Documents {
   Log log_;
   std::unordered_map<std::string, OpenDocument> open_;
   std::vector<std::string> recent_;  // URIs, most recently touched last
+  std::unordered_map<std::string, std::size_t> left_at_;  // the last edit in files that were closed
   ParseWorker parser_;
 };
 

@@ -15,6 +15,7 @@ struct Suggestion {
   std::size_t offset = 0;
   bool explicit_request = false;
   Completion completion;
+  std::size_t recalled = 0;  // times that a later request was answered from it
 };
 
 // What is left of `last` at a new cursor: the suggestion without the part that has been typed since. Nothing where

@@ -13,6 +13,7 @@
 #include "lsp/clients.h"
 #include "lsp/documents.h"
 #include "lsp/generation.h"
+#include "lsp/foresight.h"
 #include "lsp/json_rpc.h"
 #include "lsp/protocol.h"
 #include "lsp/recall.h"
@@ -49,6 +50,8 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
       : hooks(std::move(given_hooks)), settings(std::move(given_settings)), load(std::move(given_load)),
         rpc(hooks.send, hooks.log), documents(PositionEncoding::utf16, hooks.log) {
     register_methods();
+    const auto model = [engine = engine]() -> const ModelPort* { return engine->model ? &engine->model->port : nullptr; };
+    foresight = std::make_shared<Foresight>(ForesightHooks{hooks.after, hooks.post, [this](Job job) { scheduler.submit(std::move(job)); }, model});
   }
 
   ServerHooks hooks;
@@ -64,6 +67,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   std::shared_ptr<EngineSide> engine = std::make_shared<EngineSide>();
   Scheduler scheduler;  // its thread ends before what its work refers to goes
   std::shared_ptr<ActionDesk> desk;
+  std::shared_ptr<Foresight> foresight;
 
   // The method table.
   void register_methods() {
@@ -130,6 +134,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
       if (reload_if_needed) rpc.notify("window/showMessage", error_message("loopd: " + complaint));
     }
     last.clear();  // they were made under other settings
+    foresight->forget_all();
     const bool other_model = before.model != settings.model || before.device != settings.device || before.threads != settings.threads;
     if (reload_if_needed && other_model) load_model();
   }
@@ -196,12 +201,15 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     const OpenParams read = read_open(params);
     documents.open(read);
     last.erase(read.uri);
+    foresight->forget(read.uri);
+    if (documents.find(read.uri)->last_edit > 0) prepare_request(read.uri);
   }
 
   void did_change(const Json& params) {
     const ChangeParams read = read_change(params);
     documents.change(read);
     desk->document_changed(read.uri);
+    foresight->stir(read.uri);
     prepare_request(read.uri);
   }
 
@@ -210,6 +218,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     documents.close(uri);
     scheduler.supersede(uri);
     last.erase(uri);
+    foresight->forget(uri);
   }
 
   // The path as users and the model see it: relative to the innermost workspace folder that holds it.
@@ -249,7 +258,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     input.language = open.language;
     input.document = ask.document;
     input.syntax = ask.syntax;
-    input.memory = open.memory;
+    input.anchors = open.anchors;
     input.offset = ask.offset;
     input.explicit_request = ask.explicit_request;
     input.others = others_of(open.uri);
@@ -345,28 +354,44 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
       last[ask.uri] = {ask.document, ask.offset, ask.explicit_request, none};
       return reply(ask.nothing);
     }
-    const auto known = last.find(ask.uri);
-    if (known != last.end()) {
-      if (const auto left = recall(known->second, *ask.document, ask.offset, ask.explicit_request)) {
-        scheduler.supersede(ask.uri);  // whatever still runs for the document is older
-        return reply(ask.answer(*left));
-      }
+    foresight->stir(ask.uri);
+    const CompletionInput input = input_for(open, ask);
+    if (const auto left = remembered(ask)) {
+      scheduler.supersede(ask.uri);  // whatever still runs for the document is older
+      foresight->answered(input, *left);
+      return reply(ask.answer(*left));
     }
     const auto pending = std::make_shared<Reply>(std::move(reply));
     const auto completion = std::make_shared<Completion>();
     Job job;
     job.document = ask.uri;
     job.cancelled = pending->cancelled();
-    job.work = [engine = engine, input = input_for(open, ask), completion](std::stop_token stop) {
+    job.work = [engine = engine, input, completion](std::stop_token stop) {
       if (engine->model) *completion = complete(engine->model->port, input, stop);
     };
-    job.finished = on_loop([pending, completion, ask](State& self, Outcome outcome, const std::string& error) {
+    job.finished = on_loop([pending, completion, ask, input](State& self, Outcome outcome, const std::string& error) {
+      if (outcome == Outcome::done) self.foresight->answered(input, *completion);
       self.finish(*pending, ask, *completion, outcome, error);
     });
     scheduler.submit(std::move(job));
     if (status.state == "loading") {
       hooks.after(patience, [pending, nothing = ask.nothing] { (*pending)(nothing); });
     }
+  }
+
+  // The answer without the model: the rest of the last suggestion, or what was foreseen for the place it led to.
+  std::optional<Completion> remembered(const Ask& ask) {
+    const auto known = last.find(ask.uri);
+    if (known != last.end()) {
+      auto left = recall(known->second, *ask.document, ask.offset, ask.explicit_request);
+      known->second.recalled += left ? 1 : 0;
+      if (left) return left;
+    }
+    const Suggestion* next = foresight->ahead(ask.uri);
+    if (!next) return std::nullopt;
+    auto left = recall(*next, *ask.document, ask.offset, ask.explicit_request);
+    if (left) (last[ask.uri] = *next).recalled = 1;
+    return left;
   }
 
   void finish(Reply& reply, const Ask& ask, const Completion& completion, Outcome outcome, const std::string& error) {
@@ -428,6 +453,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     Json out = report(found->second.completion, open->language, status.model, status.device);
     const Position at = to_position(*found->second.document, found->second.offset, client.encoding);
     out["position"] = {{"line", at.line}, {"character", at.character}};
+    out["recalled"] = found->second.recalled;
     return out;
   }
 

@@ -32,30 +32,18 @@ Sessions::Named& Sessions::named(const std::string& name) {
   } else {
     // The old one goes first, so that two caches more than wanted never exist.
     if (sessions_.size() >= most_) sessions_.pop_back();
-    sessions_.push_front({name, inference::Session(engine_), {}, 0});
+    sessions_.push_front({name, inference::Session(engine_), 0});
   }
   return sessions_.front();
 }
 
-void Sessions::note_cached(Named& place, const std::vector<inference::TokenId>& tokens) {
-  place.cached = tokens;
-  place.cached.resize(std::min(tokens.size(), place.session.cached_tokens()));
-}
-
-// Computes loop 1 of the prompt up to its last slice, one slice a turn; what deeper loops need is a window at the end and
-// is left to the caller.
-void Sessions::fill_cache(Named& place, const std::vector<inference::TokenId>& tokens, Turn& turn, std::stop_token stop) {
-  for (std::size_t end = known(place, tokens) + slice; end < tokens.size(); end += slice) {
+// Computes loop 1 of the prompt from `known` tokens on up to its last slice, one slice a turn; what deeper loops need is a
+// window at the end and is left to the caller.
+void Sessions::fill_cache(Named& place, const std::vector<inference::TokenId>& tokens, std::size_t known, Turn& turn, std::stop_token stop) {
+  for (std::size_t end = known + slice; end < tokens.size(); end += slice) {
     const std::span<const inference::TokenId> part(tokens.data(), end);
-    const bool done = place.session.sync(part, 1, stop);
-    note_cached(place, {part.begin(), part.end()});
-    if (!done || !turn.give_way()) break;
+    if (!place.session.sync(part, 1, stop) || !turn.give_way()) break;
   }
-}
-
-std::size_t Sessions::known(const Named& place, const std::vector<inference::TokenId>& tokens) {
-  const auto differs = std::mismatch(tokens.begin(), tokens.end(), place.cached.begin(), place.cached.end()).first;
-  return static_cast<std::size_t>(differs - tokens.begin());
 }
 
 // Tokens of the prompt that were computed since `reused` of them were known, which may be fewer than all.
@@ -73,9 +61,9 @@ inference::GenerateResult Sessions::generate_in(const std::string& name, const i
   Turn turn(turns_, params.background ? Urgency::background : Urgency::request, stop);
   if (!turn.held()) return result;
   Named& place = named(name);
-  const std::size_t reused = known(place, encoded.tokens);
+  const std::size_t reused = place.session.adopt(encoded.tokens);
   result.timings.prompt_tokens = encoded.tokens.size();
-  if (turns_) fill_cache(place, encoded.tokens, turn, stop);
+  if (turns_) fill_cache(place, encoded.tokens, reused, turn, stop);
   if (turn.held() && !stop.stop_requested()) {
     const std::chrono::duration<double, std::milli> filling = std::chrono::steady_clock::now() - start;
     params.stop_rule = [&turn, rule = std::move(params.stop_rule)](std::string_view text) {
@@ -84,9 +72,6 @@ inference::GenerateResult Sessions::generate_in(const std::string& name, const i
     result = place.session.generate(encoded.tokens, params, std::move(stop));
     if (!turn.held()) result.finish = inference::FinishReason::cancelled;
     result.timings.prefill_ms += filling.count();
-    std::vector<inference::TokenId> all = encoded.tokens;
-    all.insert(all.end(), result.tokens.begin(), result.tokens.end());
-    note_cached(place, all);
   }
   result.timings.reused_tokens = reused;
   result.timings.computed_tokens = computed_since(reused, place, encoded.tokens);
@@ -113,12 +98,9 @@ ModelPort Sessions::port() {
     Turn turn(turns_, Urgency::background, stop);
     if (!turn.held()) return;
     Named& place = named(name);
-    const std::size_t reused = known(place, tokens);
-    if (turns_) fill_cache(place, tokens, turn, stop);
-    if (turn.held() && !stop.stop_requested()) {
-      place.session.sync(tokens, depth, stop);
-      note_cached(place, tokens);
-    }
+    const std::size_t reused = place.session.adopt(tokens);
+    if (turns_) fill_cache(place, tokens, reused, turn, stop);
+    if (turn.held() && !stop.stop_requested()) place.session.sync(tokens, depth, stop);
     place.prefetched += computed_since(reused, place, tokens);
   };
   return port;

@@ -40,16 +40,13 @@ class Sessions {
   struct Named {
     std::string name;
     inference::Session session;
-    std::vector<inference::TokenId> cached;  // the tokens that `session` holds
-    std::size_t prefetched = 0;              // tokens computed since the last answer that nobody was told of yet
+    std::size_t prefetched = 0;  // tokens computed since the last answer that nobody was told of yet
   };
   Named& named(const std::string& name);
   inference::GenerateResult generate_in(const std::string& name, const inference::Engine::Encoded& encoded,
                                         inference::GenerateParams params, std::stop_token stop);
-  static void fill_cache(Named& place, const std::vector<inference::TokenId>& tokens, Turn& turn, std::stop_token stop);
-  static std::size_t known(const Named& place, const std::vector<inference::TokenId>& tokens);
+  static void fill_cache(Named& place, const std::vector<inference::TokenId>& tokens, std::size_t known, Turn& turn, std::stop_token stop);
   static std::size_t computed_since(std::size_t reused, const Named& place, const std::vector<inference::TokenId>& tokens);
-  static void note_cached(Named& place, const std::vector<inference::TokenId>& tokens);
   std::shared_ptr<const inference::Engine> engine_;
   std::size_t most_;
   Turns* turns_;

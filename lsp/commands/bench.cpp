@@ -91,6 +91,7 @@ TokenTime prefill_time(const std::shared_ptr<const inference::Engine>& engine, i
 }  // namespace
 
 int bench(const Options& options, const Settings& settings) {
+  if (options.arguments[0] == "keystrokes") return bench_keystrokes(options, settings);
   if (!options.synthetic.empty() || options.device == "cuda") return bench_gpu(options, settings);
   if (options.speculation) return bench_speculation(options, settings);
   inference::EngineOptions wanted = engine_options(options, settings);

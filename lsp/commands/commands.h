@@ -16,6 +16,7 @@ int tokenize(const Options& options, const Settings& settings);
 int detokenize(const Options& options, const Settings& settings);
 int doctor(const Options& options, const Settings& settings);
 int bench(const Options& options, const Settings& settings);
+int bench_keystrokes(const Options& options, const Settings& settings);
 int bench_gpu(const Options& options, const Settings& settings);  // of bench: --synthetic, or --device cuda
 int bench_speculation(const Options& options, const Settings& settings);  // of bench decode: --speculation
 int evaluate(const Options& options, const Settings& settings);  // one of those below, by its name

@@ -52,7 +52,7 @@ TEST_CASE("wrong usage is one line") {
       {{"complete", "a:1:1", "--depth", "two"}, "--depth needs a whole number from 1 to 64, not \"two\""},
       {{"logits"}, "logits needs --ids 1,2,3"},
       {{"logits", "--ids", "1,,2"}, "--ids needs a whole number from 0 to 2147483647, not \"\""},
-      {{"bench", "taste"}, "there is no benchmark \"taste\", only decode and prefill"},
+      {{"bench", "taste"}, "there is no benchmark \"taste\", only decode, prefill and keystrokes"},
       {{"eval", "taste", "x"}, "there is no evaluation \"taste\", only infill and implement"},
       {{"--device=tpu"}, "--device is auto, cpu or cuda, not \"tpu\""},
   };

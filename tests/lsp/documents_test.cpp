@@ -200,3 +200,22 @@ TEST_CASE("URIs become paths, and languages come from the id or the suffix") {
     CHECK(f.documents.find(uri)->language == expected);
   }
 }
+
+TEST_CASE("the cursor is probably where the last edit ends, in front of what the editor added") {
+  struct Case {
+    const char* inserted;
+    std::size_t cursor;
+  };
+  for (const Case& one : {Case{"a", 1}, Case{"()", 1}, Case{"\"\"", 1}, Case{"(a)", 3}, Case{"\n    \n", 5}, Case{"\r\n  \r\n", 4},
+                          Case{"\n    ", 5}, Case{"a\nb\n", 4}, Case{"\n", 1}}) {
+    INFO(one.inserted);
+    Documents documents(PositionEncoding::utf8, [](const std::string&) {});
+    documents.open({"file:///a.c", "c", 1, std::string(2000, 'x')});
+    CHECK(documents.find("file:///a.c")->last_edit == 0);
+    documents.change({"file:///a.c", 2, {{Range{{0, 7}, {0, 7}}, one.inserted}}});
+    CHECK(documents.find("file:///a.c")->last_edit == 7 + one.cursor);
+    documents.close("file:///a.c");
+    documents.open({"file:///a.c", "c", 3, std::string(2000, 'x')});
+    CHECK(documents.find("file:///a.c")->last_edit == 7 + one.cursor);
+  }
+}

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -45,25 +46,28 @@ std::shared_ptr<const inference::Engine> engine() {
 struct Prompts {
   std::shared_ptr<const inference::Engine> engine;
   std::vector<context::OtherFile> others{};
-  context::Anchor anchor{};
-  std::vector<inference::TokenId> cached{};
+  context::Anchors anchors{};
+  std::array<std::vector<inference::TokenId>, 2> cached{};
   std::vector<std::size_t> computed{};
   std::size_t anew = 0;  // times that the prompt began anew
 
   void ask(const std::string& text, std::size_t cursor) {
     const context::Document document(text, 1);
-    const auto count = [&](std::string_view piece) { return engine->tokenizer().encode(piece, false).size(); };
-    const auto candidates = [&] { return context::similar_snippets(document, cursor, others, 4); };
-    const auto anchored = context::anchored_prompt(anchor, document, cursor, "file", candidates, {}, count);
+    const context::TokenCounter count = [&](std::string_view piece) { return engine->tokenizer().encode(piece, false).size(); };
+    const std::function<std::vector<context::Snippet>()> candidates = [&] { return context::similar_snippets(document, cursor, others, 4); };
+    const std::string path = "file";
+    const context::PromptBudget budget;
+    const auto anchored = context::anchored_prompt(anchors, {document, cursor, path, candidates, budget, count});
     anew += anchored.choice != context::Anchored::Choice::kept ? 1 : 0;
     REQUIRE(anchored.prompt.prefix.size() <= cursor);
     REQUIRE(text.compare(cursor - anchored.prompt.prefix.size(), anchored.prompt.prefix.size(), anchored.prompt.prefix) == 0);
     std::vector<inference::FimSegment> segments;
     for (const auto& snippet : anchored.prompt.snippets) segments.push_back({snippet.path, snippet.text});
     auto tokens = engine->encode_fim({"file", segments, anchored.prompt.prefix, anchored.prompt.suffix}).tokens;
-    const auto differs = std::mismatch(tokens.begin(), tokens.end(), cached.begin(), cached.end()).first;
+    auto& there = cached[anchored.place];
+    const auto differs = std::mismatch(tokens.begin(), tokens.end(), there.begin(), there.end()).first;
     computed.push_back(static_cast<std::size_t>(tokens.end() - differs));
-    cached = std::move(tokens);
+    there = std::move(tokens);
   }
 
   std::size_t cheap() const {
@@ -132,13 +136,31 @@ TEST_CASE("other files that change meanwhile leave the prompt's beginning alone"
   lsp::Typist typist(text, "  ");
   typist.jump(text.find("  void slash() {\n") + 17);
   prompts.ask(typist.text(), typist.cursor());
-  CHECK_FALSE(prompts.anchor.prompt.snippets.empty());
+  CHECK_FALSE(prompts.anchors.places[0].prompt.snippets.empty());
   for (const char* line : {"const bool in_class = false;\n", "const Bracket closed = open[match - 1];\n", "result_.mode = LexMode::code;\n"}) {
     for (const char* key = line; *key; ++key) typist.press(std::string(1, *key));
     std::swap(prompts.others[0], prompts.others[1]);
     prompts.ask(typist.text(), typist.cursor());
   }
   CHECK(prompts.anew == 1);
+}
+
+TEST_CASE("an edit elsewhere and the way back compute nothing twice") {
+  if (!engine()) return;
+  const std::string text = contents("context/lex.cpp");
+  Prompts prompts{engine()};
+  lsp::Typist typist(text, "  ");
+  const std::size_t at = text.find("  void slash() {\n") + 17;
+  typist.jump(at);
+  prompts.ask(typist.text(), typist.cursor());
+  const std::string added = "int more;\n";
+  typist.jump(text.rfind("\n}  // namespace") + 1);
+  typist.take(typist.cursor(), typist.cursor(), added);
+  prompts.ask(typist.text(), typist.cursor());
+  typist.jump(at);
+  prompts.ask(typist.text(), typist.cursor());
+  CHECK(prompts.anew == 2);
+  CHECK(prompts.computed.back() <= 4);
 }
 
 // What the issue asks for: 85 of 100 keys compute at most 4 tokens, jumps and all.

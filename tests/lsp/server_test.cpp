@@ -209,6 +209,50 @@ TEST_CASE("typing along a suggestion needs no model") {
   CHECK(f.completions == 2);
 }
 
+TEST_CASE("in a pause the place behind the suggestion is completed, and asking there needs no model") {
+  Fixture f;
+  f.start();
+  f.open(add);
+  f.ask(ghost, Fixture::at(1, 11));
+  CHECK(f.completions == 1);
+  REQUIRE(f.timers.size() == 1);
+  f.says = "\n";
+  std::string seen;
+  f.during = [&](const std::string& prefix, std::stop_token) { seen = prefix; };
+  f.timers.back()();
+  f.turn();  // the job's end
+  CHECK(f.completions == 2);
+  CHECK(seen == "def add(a, b):\n    return a + b");
+  // Taking it: the same text, at the same place.
+  f.insert(1, 11, "a + b");
+  f.ask(ghost, Fixture::at(1, 16));
+  CHECK(f.completions == 2);
+}
+
+TEST_CASE("who types on is no pause, and background work is stopped by the next request") {
+  Fixture f;
+  f.start();
+  f.open(add);
+  f.ask(ghost, Fixture::at(1, 11));
+  f.insert(1, 11, "x");
+  REQUIRE(f.timers.size() == 1);
+  f.timers.back()();
+  f.ask(ghost, Fixture::at(1, 12));
+  CHECK(f.completions == 2);  // the two requests
+
+  std::latch running(1);
+  f.during = [&](const std::string&, std::stop_token stop) {
+    if (running.try_wait()) return;
+    running.count_down();
+    while (!stop.stop_requested()) std::this_thread::yield();
+  };
+  REQUIRE(f.timers.size() == 2);
+  f.timers.back()();
+  running.wait();
+  f.insert(0, 0, "# ");
+  CHECK(f.ask(ghost, Fixture::at(1, 12))["result"].is_object());
+}
+
 TEST_CASE("the newest request wins and the older one is answered null") {
   Fixture f;
   std::latch running(1);

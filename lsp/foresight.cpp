@@ -1,0 +1,75 @@
+// One background job a pause.
+#include "lsp/foresight.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace lsp {
+namespace {
+
+// The same place once the suggestion has been taken.
+CompletionInput taken(const CompletionInput& input, const Completion& shown) {
+  CompletionInput next = input;
+  const std::size_t at = std::min(input.offset, input.document->text().size());
+  next.document = input.document->with_edit(at, at + shown.replace_after, shown.text, input.document->version());
+  next.syntax = nullptr;
+  next.offset = at + shown.text.size();
+  next.explicit_request = false;
+  next.ahead = true;
+  return next;
+}
+
+}  // namespace
+
+void Foresight::answered(const CompletionInput& input, const Completion& shown) {
+  hooks_.after(pause, [weak = weak_from_this(), input, shown, stirred = stirred_[input.session]] {
+    const auto self = weak.lock();
+    if (self && self->stirred_[input.session] == stirred) self->look_ahead(input, shown);
+  });
+}
+
+void Foresight::look_ahead(const CompletionInput& input, const Completion& shown) {
+  Suggestion next;
+  if (!shown.text.empty()) {
+    const CompletionInput there = taken(input, shown);
+    next.document = there.document;
+    next.offset = there.offset;
+    const Suggestion* known = ahead(input.session);
+    // The user typed along the suggestion, which leads to the same place.
+    if (known && known->offset == next.offset && known->document->text() == next.document->text()) next.document = nullptr;
+  }
+  const auto completion = std::make_shared<Completion>();
+  Job job;
+  job.document = input.session;
+  job.priority = Job::Priority::background;
+  job.work = [model = hooks_.model, input, shown, completion, wanted = next.document != nullptr](std::stop_token stop) {
+    const ModelPort* port = model();
+    if (!port) return;
+    if (wanted) *completion = complete(*port, taken(input, shown), stop);
+    if (!stop.stop_requested()) renew(*port, input, stop);
+  };
+  job.finished = [weak = weak_from_this(), post = hooks_.post, uri = input.session, next, completion](Outcome outcome, const std::string&) {
+    if (outcome != Outcome::done || !next.document || completion->finish_reason == "off") return;
+    post([weak, uri, next, completion] {
+      const auto self = weak.lock();
+      if (!self) return;
+      self->ahead_[uri] = next;
+      self->ahead_[uri].completion = *completion;
+    });
+  };
+  hooks_.submit(std::move(job));
+}
+
+const Suggestion* Foresight::ahead(const std::string& uri) const {
+  const auto found = ahead_.find(uri);
+  return found == ahead_.end() ? nullptr : &found->second;
+}
+
+void Foresight::forget(const std::string& uri) {
+  ahead_.erase(uri);
+  stir(uri);
+}
+
+void Foresight::forget_all() { ahead_.clear(); }
+
+}  // namespace lsp
