@@ -57,7 +57,7 @@ train() {
 judge() {
   local gpu set
   for ((gpu = 0; gpu < CARDS; gpu++)); do
-    for set in heldout humaneval; do
+    for set in humaneval heldout; do
       [ -e $WORK/pack/prompts-$set.jsonl.xz ] || continue
       timeout ${JUDGE_SECONDS:-300} python3 evaluate.py $1 --tokenizer $WORK/tokenizer.json --int4 --gpu $gpu --part $gpu/$CARDS \
         --prompts $WORK/pack/prompts-$set.jsonl.xz --out $logs/cases-$set-$gpu.jsonl ${JUDGE_FLAGS:-} > $logs/evaluate-$set-$gpu.log 2>&1
