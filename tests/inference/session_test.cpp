@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <stdexcept>
 
 #include "inference/engine.h"
@@ -70,6 +71,31 @@ TEST_CASE("a prompt that grows by a key computes only the new tokens") {
   const auto result = session.generate(tokens, params);
   CHECK(result.timings.prompt_tokens == tokens.size());
   CHECK(result.timings.computed_tokens <= 1);
+}
+
+TEST_CASE("a layout that marks the caret keeps the whole prefix, but for the line break before a caret in column 0") {
+  const tiny::Model model;
+  std::ifstream in(model.dir() + "/config.json");
+  nlohmann::json config = nlohmann::json::parse(in);
+  config["fim_layout"] = "suffix_prefix_middle";
+  std::ofstream(model.dir() + "/config.json") << config;
+  const auto engine = load(model);
+  CHECK(engine->fim_layout() == FimLayout::suffix_prefix_middle);
+  const auto spelled = [&](std::string_view prefix) {
+    FimPrompt prompt;
+    prompt.path = "a.py";
+    prompt.prefix = prefix;
+    prompt.suffix = "\nz = 2\n";
+    const auto encoded = engine->encode_fim(prompt);
+    return engine->tokenizer().decode(encoded.tokens) + "|" + encoded.forced;
+  };
+  const std::string opening = "<|file_sep|>a.py\n<|fim_suffix|>\nz = 2\n<|fim_prefix|>";
+  CHECK(spelled("x = 1\n  ret") == opening + "x = 1\n  ret<|fim_middle|>|");
+  CHECK(spelled("x = 1\n") == opening + "x = 1<|fim_middle|>|\n");
+
+  config["fim_layout"] = "middle_first";
+  std::ofstream(model.dir() + "/config.json") << config;
+  CHECK_THROWS_WITH_AS(load(model), doctest::Contains("middle_first"), std::runtime_error);
 }
 
 TEST_CASE("the text begins with the typed bytes at every cut") {

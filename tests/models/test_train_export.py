@@ -12,6 +12,7 @@ try:
     import export
     import model
     import quantize
+    import restore
     import safetensors_file
     MISSING = ""
 except ImportError as e:
@@ -33,6 +34,19 @@ class ExportTest(unittest.TestCase):
         back = codes.reshape(24, 4, 64) * t["x_proj.weight_scale"].astype(np.float32)[..., None]
         self.assertTrue(np.array_equal(back.reshape(24, 256).astype(np.float32), quantize.int4_round(w).numpy()))
         self.assertEqual(t["x_proj.weight_shape"].tolist(), [24, 256])
+
+    def test_an_exported_model_is_restored_as_it_was_rounded(self):
+        s = model.Shape(vocab=128, width=64, hidden=128, layers=2, heads=2, kv_heads=1, head_dim=64, loops=3)
+        named = model.initial_weights(s, 0, residual_zero=False)
+        named["norm2"] = torch.rand_like(named["norm2"])
+        with tempfile.TemporaryDirectory() as folder:
+            export.write_model(folder, s, named)
+            back = restore.masters(folder, s)
+        self.assertEqual(set(back), set(named))
+        for name, t in named.items():
+            rounded = (quantize.int4_round(t) if name in model.matrix_shapes(s) else
+                       quantize.int8_round(t) if name == "embed" else t)
+            self.assertTrue(torch.equal(back[name], rounded), name)
 
     def test_the_chosen_clip_is_no_worse_than_plain_rounding(self):
         torch.manual_seed(1)

@@ -20,7 +20,8 @@ except ImportError as e:
 @unittest.skipIf(MISSING, f"skip: {MISSING}")
 class ScheduleTest(unittest.TestCase):
     def setUp(self):
-        self.a = types.SimpleNamespace(warmup_steps=100, cool_from=0.65, loops_from=0.3, seed=1)
+        self.a = types.SimpleNamespace(warmup_steps=100, cool_from=0.65, loops_from=0.3, seed=1,
+                                       depths={1: 0.25, 2: 0.4, 3: 0.35})
 
     def test_rate_rises_holds_and_falls(self):
         self.assertAlmostEqual(train.rate(self.a, 0.0, 49), 0.5)
@@ -33,7 +34,7 @@ class ScheduleTest(unittest.TestCase):
         drawn = [train.pick_depth(self.a, 0.5, s) for s in range(4000)]
         self.assertEqual(drawn, [train.pick_depth(self.a, 0.9, s) for s in range(4000)])
         for depth, n in collections.Counter(drawn).items():
-            self.assertAlmostEqual(n / 4000, train.DEPTHS[depth], delta=0.03)
+            self.assertAlmostEqual(n / 4000, self.a.depths[depth], delta=0.03)
 
     def test_ranks_share_every_row_of_every_epoch(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -43,11 +44,11 @@ class ScheduleTest(unittest.TestCase):
             seen = [int(x) for _ in range(4) for r in ranks for x in r.next()[:, 0]]
         self.assertEqual(sorted(seen), [*range(12), *range(100, 112)])
 
-    def test_separators_weigh_nothing_and_the_end_weighs_four(self):
-        rows = torch.tensor([[6, 50, 2, 60, 1, 70, 4, 7]])
-        _, targets, weights = train.split_rows(rows, torch.device("cpu"))
-        self.assertEqual(targets.tolist(), [[50, 2, 60, 1, 70, 4, 7]])
-        self.assertEqual(weights.tolist(), [[1, 0, 1, 0, 1, 4, 0]])
+    def test_separators_weigh_nothing_and_the_middle_and_its_end_what_is_asked(self):
+        rows = torch.tensor([[6, 50, 2, 60, 1, 70, 3, 80, 81, 4, 6, 90]])
+        _, targets, weights = train.split_rows(rows, torch.device("cpu"), middle_weight=3, end_weight=6)
+        self.assertEqual(targets.tolist(), [[50, 2, 60, 1, 70, 3, 80, 81, 4, 6, 90]])
+        self.assertEqual(weights.tolist(), [[1, 0, 1, 0, 1, 0, 3, 3, 6, 0, 1]])
 
     def test_orthogonalise_brings_singular_values_near_one(self):
         torch.manual_seed(0)
