@@ -22,7 +22,8 @@ LONGEST_FILE = 500
 
 
 def sources(folder):
-    return sorted(p for pattern in SOURCES for p in (ROOT / folder).rglob(pattern))
+    found = (p for pattern in SOURCES for p in (ROOT / folder).rglob(pattern))
+    return sorted(p for p in found if "node_modules" not in p.parts)
 
 
 def first_comment(text):
