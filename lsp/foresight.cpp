@@ -2,6 +2,7 @@
 #include "lsp/foresight.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace lsp {
@@ -30,26 +31,27 @@ void Foresight::answered(const CompletionInput& input, const Completion& shown) 
 
 void Foresight::look_ahead(const CompletionInput& input, const Completion& shown) {
   Suggestion next;
+  std::optional<CompletionInput> there;
   if (!shown.text.empty()) {
-    const CompletionInput there = taken(input, shown);
-    next.document = there.document;
-    next.offset = there.offset;
+    there = taken(input, shown);
+    next.document = there->document;
+    next.offset = there->offset;
     const Suggestion* known = ahead(input.session);
     // The user typed along the suggestion, which leads to the same place.
-    if (known && known->offset == next.offset && known->document->text() == next.document->text()) next.document = nullptr;
+    if (known && known->offset == next.offset && known->document->text() == next.document->text()) there.reset();
   }
   const auto completion = std::make_shared<Completion>();
   Job job;
   job.document = input.session;
   job.priority = Job::Priority::background;
-  job.work = [model = hooks_.model, input, shown, completion, wanted = next.document != nullptr](std::stop_token stop) {
+  job.work = [model = hooks_.model, input, there, completion](std::stop_token stop) {
     const ModelPort* port = model();
     if (!port) return;
-    if (wanted) *completion = complete(*port, taken(input, shown), stop);
+    if (there) *completion = complete(*port, *there, stop);
     if (!stop.stop_requested()) renew(*port, input, stop);
   };
-  job.finished = [weak = weak_from_this(), post = hooks_.post, uri = input.session, next, completion](Outcome outcome, const std::string&) {
-    if (outcome != Outcome::done || !next.document || completion->finish_reason == "off") return;
+  job.finished = [weak = weak_from_this(), post = hooks_.post, uri = input.session, wanted = there.has_value(), next, completion](Outcome outcome, const std::string&) {
+    if (outcome != Outcome::done || !wanted || completion->finish_reason == "off") return;
     post([weak, uri, next, completion] {
       const auto self = weak.lock();
       if (!self) return;

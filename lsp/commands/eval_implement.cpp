@@ -67,10 +67,11 @@ void judge(const Task& task, context::Language language, const ActionResult& res
   ++score.applied;
   const std::string after = task.text.substr(0, change.start) + change.text + task.text.substr(change.end);
   score.parses += errors_in(language, after) <= errors_in(language, task.text) ? 1 : 0;
-  // What was replaced may hold a placeholder, comments and blanks, and no other line.
+  // Of what stood there, blanks and a lone `pass` may go; everything else counts as outside the body.
   const std::string replaced = task.text.substr(change.start, change.end - change.start);
-  const bool placeholder = replaced.find_first_not_of(" \t\r\n") == std::string::npos || replaced.find("pass") != std::string::npos;
-  score.outside += placeholder && replaced.find_first_not_of(" \t\r\npas") == std::string::npos ? 1 : 0;
+  const std::size_t first = replaced.find_first_not_of(" \t\r\n");
+  const std::size_t last = replaced.find_last_not_of(" \t\r\n");
+  score.outside += first == std::string::npos || replaced.substr(first, last + 1 - first) == "pass" ? 1 : 0;
 }
 
 void implement(const ModelPort& model, const Task& task, const FillOptions& options, Score& score) {

@@ -43,7 +43,8 @@ timeout 150 python3 -m torch.distributed.run --nproc-per-node 1 --master-addr 12
   --save-state > "$out/train.log" 2>&1
 cut -c1-600 "$out/train.log" | tail -n 30 | tee -a "$log"
 ls -l $work/run $work/run/model >> "$log"
-timeout 60 python3 evaluate.py $work/run/weights.pt --tokenizer "$out/tokenizer.json" --rows $work/rows/val.npy \
+# Prompts made by `loopd eval infill --print-prompts`, where they were brought along.
+[ -z "${PROMPTS:-}" ] || timeout 60 python3 evaluate.py $work/run/model --tokenizer "$out/tokenizer.json" --prompts "$PROMPTS" \
   --limit 32 --depths 1,2 --int4 2>&1 | tail -n 4 | tee -a "$log"
 du -sh $TORCHINDUCTOR_CACHE_DIR | tee -a "$log"
 cp $work/run/model/*.safetensors "$results"

@@ -8,7 +8,6 @@ goes to LOG. See README.md for the command of the shipped run.
 import argparse
 import dataclasses
 import json
-import math
 import os
 import random
 import sys
