@@ -13,6 +13,11 @@ MAY_INCLUDE = {
     "cuda": {"cuda"},
     "lsp": {"lsp", "context", "inference"},
 }
+# Folder -> the only files that include its headers, beside its own: the path of a keystroke knows no code action.
+MAY_BE_INCLUDED_BY = {
+    "lsp/actions": ("lsp/server.cpp", "lsp/commands/"),
+    "lsp/commands": ("lsp/main.cpp",),
+}
 JSON_HEADERS = re.compile(r'#include [<"](nlohmann/json\.hpp|boost/)')
 MAY_PARSE_JSON = {"inference": {"safetensors.cpp", "tokenizer_json.cpp", "model_config.cpp"}}
 INCLUDE = re.compile(r'^\s*#include "([a-z_]+)/([^"]+)"', re.MULTILINE)
@@ -43,6 +48,10 @@ def problems():
             for other, header in INCLUDE.findall(text):
                 if other not in allowed and (ROOT / other).is_dir():
                     yield f"{name}: includes {other}/{header}; {room} may include only {', '.join(sorted(allowed))}"
+                inner = f"{other}/{header}".rpartition("/")[0]
+                allowed_files = (f"{inner}/", *MAY_BE_INCLUDED_BY.get(inner, ()))
+                if inner in MAY_BE_INCLUDED_BY and not name.as_posix().startswith(allowed_files):
+                    yield f"{name}: includes {other}/{header}; only {', '.join(allowed_files)} may"
             if room in ("context", "cuda") and JSON_HEADERS.search(text):
                 yield f"{name}: JSON and Asio headers stay out of {room}"
             if room == "inference" and JSON_HEADERS.search(text) and path.name not in MAY_PARSE_JSON["inference"]:

@@ -12,7 +12,7 @@
 
 #include "context/statement.h"
 #include "context/syntax.h"
-#include "lsp/actions.h"
+#include "lsp/actions/actions.h"
 #include "lsp/commands/commands.h"
 #include "lsp/commands/open_model.h"
 #include "lsp/json_rpc.h"

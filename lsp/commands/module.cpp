@@ -12,13 +12,13 @@
 
 #include <nlohmann/json.hpp>
 
-#include "lsp/action_report.h"
+#include "lsp/actions/report.h"
 #include "lsp/commands/commands.h"
 #include "lsp/commands/open_model.h"
 #include "lsp/files.h"
 #include "lsp/json_rpc.h"
-#include "lsp/module.h"
-#include "lsp/module_plan.h"
+#include "lsp/actions/module.h"
+#include "lsp/actions/module_plan.h"
 #include "lsp/report.h"
 #include "lsp/sessions.h"
 

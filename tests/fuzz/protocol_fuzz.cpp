@@ -7,7 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "lsp/action_messages.h"
+#include "lsp/actions/messages.h"
 #include "lsp/json_rpc.h"
 #include "tests/fuzz/require.h"
 

@@ -1,5 +1,5 @@
 // A module from plan to files: look around, write the code definition by definition, derive the rest, test it, let it out.
-#include "lsp/module.h"
+#include "lsp/actions/module.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,13 +7,13 @@
 #include <utility>
 
 #include "context/enclosure.h"
-#include "lsp/action_parts.h"
-#include "lsp/external_check.h"
+#include "lsp/actions/parts.h"
+#include "lsp/actions/external_check.h"
 #include "lsp/files.h"
-#include "lsp/imports.h"
-#include "lsp/module_parts.h"
-#include "lsp/module_plan.h"
-#include "lsp/test_frame.h"
+#include "lsp/actions/imports.h"
+#include "lsp/actions/module_parts.h"
+#include "lsp/actions/module_plan.h"
+#include "lsp/actions/test_frame.h"
 
 namespace lsp {
 namespace {

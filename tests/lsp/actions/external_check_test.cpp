@@ -1,5 +1,5 @@
 // The language's own tool as a judge, with real tools where they are installed.
-#include "lsp/external_check.h"
+#include "lsp/actions/external_check.h"
 
 #include <doctest/doctest.h>
 

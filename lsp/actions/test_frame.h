@@ -6,7 +6,7 @@
 
 #include "context/function.h"
 #include "context/language.h"
-#include "lsp/actions.h"
+#include "lsp/actions/actions.h"
 
 namespace lsp {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "context/function.h"
-#include "lsp/module_plan.h"
+#include "lsp/actions/module_plan.h"
 
 namespace lsp {
 

@@ -1,5 +1,5 @@
 // Each draft is a completion in a text of its own, in which the hole is empty; each check is done in the real one.
-#include "lsp/fill.h"
+#include "lsp/actions/fill.h"
 
 #include <algorithm>
 #include <utility>

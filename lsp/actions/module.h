@@ -5,8 +5,8 @@
 #include <string>
 
 #include "context/language.h"
-#include "lsp/actions.h"
-#include "lsp/fill.h"
+#include "lsp/actions/actions.h"
+#include "lsp/actions/fill.h"
 
 namespace lsp {
 

@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "context/syntax.h"
-#include "lsp/actions.h"
-#include "lsp/fill.h"
+#include "lsp/actions/actions.h"
+#include "lsp/actions/fill.h"
 
 namespace lsp {
 
@@ -22,10 +22,10 @@ void take_over(Filled filled, ActionResult& out);
 ActionResult fill_in_place(const ModelPort& model, const Hole& hole, const FillOptions& options, const std::string& title,
                            std::stop_token stop);
 
-// action_tests.cpp: into the file that by the language's habit holds the tests, which is made where it is not there.
+// add_tests.cpp: into the file that by the language's habit holds the tests, which is made where it is not there.
 ActionResult add_tests(const ModelPort& model, const ActionPlace& place, const context::SyntaxTree& tree, const FillOptions& options,
                        const ReadFile& read_file, std::stop_token stop);
-// action_repair.cpp.
+// repair.cpp.
 ActionResult fix_diagnostic(const ModelPort& model, const ActionOffer& offer, const ActionPlace& place,
                             const context::SyntaxTree& tree, const FillOptions& options, std::stop_token stop);
 ActionResult repair(const ModelPort& model, const ActionPlace& place, const context::SyntaxTree& tree, const FillOptions& options,

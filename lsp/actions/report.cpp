@@ -1,5 +1,5 @@
 // An action's result is told as the completion that it would have been.
-#include "lsp/action_report.h"
+#include "lsp/actions/report.h"
 
 #include <nlohmann/json.hpp>
 

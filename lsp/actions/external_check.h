@@ -5,7 +5,7 @@
 #include <string>
 
 #include "context/language.h"
-#include "lsp/fill.h"
+#include "lsp/actions/fill.h"
 
 namespace lsp {
 

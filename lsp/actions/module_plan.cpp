@@ -1,5 +1,5 @@
 // One table: language to files. The order is that of generation.
-#include "lsp/module_plan.h"
+#include "lsp/actions/module_plan.h"
 
 #include <algorithm>
 #include <cctype>

@@ -7,9 +7,9 @@
 #include "context/function.h"
 #include "context/lex.h"
 #include "context/statement.h"
-#include "lsp/action_parts.h"
-#include "lsp/external_check.h"
-#include "lsp/imports.h"
+#include "lsp/actions/parts.h"
+#include "lsp/actions/external_check.h"
+#include "lsp/actions/imports.h"
 
 namespace lsp {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "context/language.h"
-#include "lsp/fill.h"
+#include "lsp/actions/fill.h"
 
 namespace lsp {
 

@@ -1,12 +1,12 @@
 // The table of actions, and the rules by which syntax offers them.
-#include "lsp/actions.h"
+#include "lsp/actions/actions.h"
 
 #include <algorithm>
 
 #include "context/enclosure.h"
 #include "context/function.h"
 #include "context/statement.h"
-#include "lsp/module_plan.h"
+#include "lsp/actions/module_plan.h"
 
 namespace lsp {
 namespace {

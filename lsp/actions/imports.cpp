@@ -1,5 +1,5 @@
 // Imports are read line by line: new text need not parse before it has passed, and no grammar breaks them over lines often.
-#include "lsp/imports.h"
+#include "lsp/actions/imports.h"
 
 #include <algorithm>
 #include <cctype>

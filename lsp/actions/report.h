@@ -5,7 +5,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "lsp/actions.h"
+#include "lsp/actions/actions.h"
 
 namespace lsp {
 

@@ -1,5 +1,5 @@
 // Modules: what is planned for a language, what the files hold, and that one that does not parse lets none out.
-#include "lsp/module.h"
+#include "lsp/actions/module.h"
 
 #include <doctest/doctest.h>
 
@@ -8,8 +8,8 @@
 #include <string>
 
 #include "lsp/files.h"
-#include "lsp/module_parts.h"
-#include "lsp/module_plan.h"
+#include "lsp/actions/module_parts.h"
+#include "lsp/actions/module_plan.h"
 #include "tests/lsp/fake_model.h"
 
 using context::Language;

@@ -5,9 +5,9 @@
 
 #include "context/enclosure.h"
 #include "context/function.h"
-#include "lsp/action_parts.h"
-#include "lsp/imports.h"
-#include "lsp/test_frame.h"
+#include "lsp/actions/parts.h"
+#include "lsp/actions/imports.h"
+#include "lsp/actions/test_frame.h"
 
 namespace lsp {
 namespace {

@@ -1,5 +1,5 @@
 // Code actions over the protocol: offered, carried out once, stopped within one call of the model, applied as the client can.
-#include "lsp/action_desk.h"
+#include "lsp/actions/desk.h"
 
 #include <doctest/doctest.h>
 
@@ -48,11 +48,12 @@ struct Fixture {
     hooks.relative = [](const std::string& path) { return path; };
     hooks.silence = [](const lsp::OpenDocument&) { return std::string(); };
     hooks.others = [](const std::string&) { return std::vector<context::OtherFile>(); };
-    hooks.last_suggestion = [](const std::string&) { return Json(nullptr); };
-    hooks.report = [](const lsp::ActionResult& result, const std::string& action) {
+    lsp::ActionReports reports;
+    reports.last_suggestion = [](const std::string&) { return Json(nullptr); };
+    reports.of = [](const lsp::ActionResult& result, const std::string& action) {
       return Json{{"action", action}, {"text", result.text}, {"files", Json::array()}};
     };
-    desk = std::make_shared<lsp::ActionDesk>(rpc, documents, engine, hooks);
+    desk = std::make_shared<lsp::ActionDesk>(rpc, documents, engine, hooks, reports);
     desk->set_client(lsp::read_initialize({{"capabilities", capabilities}}).capabilities, lsp::PositionEncoding::utf16);
     const auto request = [this](const char* method, void (lsp::ActionDesk::*handler)(const Json&, lsp::Reply&)) {
       rpc.on_request(method, [this, handler](const Json& params, lsp::Reply& reply) { ((*desk).*handler)(params, reply); });

@@ -1,5 +1,5 @@
 // A child process under limits, its complaint read back from a pipe; whatever goes wrong counts as nothing said.
-#include "lsp/external_check.h"
+#include "lsp/actions/external_check.h"
 
 #include <algorithm>
 #include <array>

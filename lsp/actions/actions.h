@@ -13,7 +13,7 @@
 #include "context/document.h"
 #include "context/language.h"
 #include "context/syntax.h"
-#include "lsp/fill.h"
+#include "lsp/actions/fill.h"
 
 namespace lsp {
 

@@ -1,5 +1,5 @@
 // What is offered where, and what each action makes of a text; the model is one that says what the test tells it to.
-#include "lsp/actions.h"
+#include "lsp/actions/actions.h"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // Field names of code actions, commands, progress and workspace edits.
-#include "lsp/action_messages.h"
+#include "lsp/actions/messages.h"
 
 #include <algorithm>
 

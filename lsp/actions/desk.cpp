@@ -1,5 +1,5 @@
 // Offer, choose, run, apply: the life of a code action, top to bottom.
-#include "lsp/action_desk.h"
+#include "lsp/actions/desk.h"
 
 #include <algorithm>
 #include <utility>
@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "context/syntax.h"
-#include "lsp/action_report.h"
+#include "lsp/actions/report.h"
 #include "lsp/files.h"
 
 namespace lsp {
@@ -28,8 +28,8 @@ struct ActionDesk::Task {
   std::stop_source stop;
 };
 
-ActionDesk::ActionDesk(Dispatcher& rpc, const Documents& documents, Scheduler& engine, DeskHooks hooks)
-    : rpc_(rpc), documents_(documents), engine_(engine), hooks_(std::move(hooks)) {}
+ActionDesk::ActionDesk(Dispatcher& rpc, const Documents& documents, Scheduler& engine, DeskHooks hooks, ActionReports reports)
+    : rpc_(rpc), documents_(documents), engine_(engine), hooks_(std::move(hooks)), reports_(std::move(reports)) {}
 
 ActionDesk::~ActionDesk() = default;
 
@@ -61,7 +61,7 @@ void ActionDesk::offer(const std::string& uri, std::shared_ptr<Reply> reply, con
     diagnostics.push_back({to_offset(*open.document, one.range.start, encoding_), to_offset(*open.document, one.range.end, encoding_),
                            one.message, diagnostics.size()});
   }
-  const bool suggestion = !hooks_.last_suggestion(uri).is_null() || !last_result_.is_null();
+  const bool suggestion = !reports_.last_suggestion(uri).is_null() || !last_result_.is_null();
   const auto offers = std::make_shared<std::vector<ActionOffer>>();
   Job job;
   job.document = uri;
@@ -185,7 +185,7 @@ void ActionDesk::resolve(const Json& action, Reply& reply) {
     finish_progress(task, result.changes.empty() ? "nothing changed" : "done");
     Json resolved = action;
     if (!result.changes.empty()) resolved["edit"] = workspace_edit(edited_files(result), title, false, client_);
-    last_result_ = hooks_.report(result, ref.action);
+    last_result_ = reports_.of(result, ref.action);
     rpc_.notify("loopd/result", last_result_);
     if (result.changes.empty() && !result.cancelled) rpc_.notify("window/showMessage", info_message("loopd: " + why_nothing(result)));
     (*pending)(resolved);
@@ -249,7 +249,7 @@ std::vector<EditedFile> ActionDesk::edited_files(const ActionResult& result) con
 
 void ActionDesk::apply(const std::string& title, const std::string& action, const ActionResult& result) {
   if (result.cancelled) return;  // whoever cancels wants to hear nothing more
-  last_result_ = hooks_.report(result, action);
+  last_result_ = reports_.of(result, action);
   rpc_.notify("loopd/result", last_result_);
   if (result.changes.empty()) return rpc_.notify("window/showMessage", info_message(title + ": " + why_nothing(result)));
   const bool creates = std::any_of(result.changes.begin(), result.changes.end(), [](const FileChange& file) { return file.create; });
@@ -281,7 +281,7 @@ void ActionDesk::write_after_asking(const std::string& title, const ActionResult
 }
 
 void ActionDesk::explain(const std::string& uri) {
-  const Json suggestion = hooks_.last_suggestion(uri);
+  const Json suggestion = reports_.last_suggestion(uri);
   const Json& shown = suggestion.is_null() ? last_result_ : suggestion;
   if (shown.is_null()) return rpc_.notify("window/showMessage", info_message("loopd: there is no suggestion to explain yet"));
   rpc_.notify("window/showMessage", info_message("loopd: " + describe_report(shown)));

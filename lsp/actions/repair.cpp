@@ -8,7 +8,7 @@
 #include "context/enclosure.h"
 #include "context/prompt.h"
 #include "context/statement.h"
-#include "lsp/action_parts.h"
+#include "lsp/actions/parts.h"
 
 namespace lsp {
 namespace {

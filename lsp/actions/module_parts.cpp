@@ -1,5 +1,5 @@
 // Templates, and what the parser says of the code that the model wrote.
-#include "lsp/module_parts.h"
+#include "lsp/actions/module_parts.h"
 
 #include <algorithm>
 #include <string_view>
@@ -7,7 +7,7 @@
 #include "context/enclosure.h"
 #include "context/lex.h"
 #include "context/syntax.h"
-#include "lsp/test_frame.h"
+#include "lsp/actions/test_frame.h"
 
 namespace lsp {
 namespace {

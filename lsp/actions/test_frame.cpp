@@ -1,5 +1,5 @@
 // One function for each family of languages.
-#include "lsp/test_frame.h"
+#include "lsp/actions/test_frame.h"
 
 #include <cctype>
 

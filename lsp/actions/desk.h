@@ -17,33 +17,26 @@
 
 #include <nlohmann/json.hpp>
 
-#include "lsp/action_messages.h"
-#include "lsp/actions.h"
+#include "lsp/actions/messages.h"
+#include "lsp/actions/actions.h"
+#include "lsp/desk.h"
 #include "lsp/documents.h"
 #include "lsp/json_rpc.h"
-#include "lsp/module.h"
+#include "lsp/actions/module.h"
 #include "lsp/protocol.h"
 #include "lsp/scheduler.h"
-#include "lsp/settings.h"
 
 namespace lsp {
 
-// What the desk needs of the server. All but `model` is called on the event loop.
-struct DeskHooks {
-  std::function<void(std::function<void()> task)> post;  // onto the event loop, from any thread
-  std::function<void(const std::string& line)> log;
-  std::function<const ModelPort*()> model;  // on the engine thread; null while there is none
-  std::function<const Settings&()> settings;
-  std::function<std::string(const std::string& path)> relative;        // to its workspace folder
-  std::function<std::string(const OpenDocument& open)> silence;        // why nothing is offered; empty: something may be
-  std::function<std::vector<context::OtherFile>(const std::string& uri)> others;
+// What the server says about results.
+struct ActionReports {
   std::function<Json(const std::string& uri)> last_suggestion;  // its report, null where there is none
-  std::function<Json(const ActionResult& result, const std::string& action)> report;
+  std::function<Json(const ActionResult& result, const std::string& action)> of;
 };
 
 class ActionDesk : public std::enable_shared_from_this<ActionDesk> {
  public:
-  ActionDesk(Dispatcher& rpc, const Documents& documents, Scheduler& engine, DeskHooks hooks);
+  ActionDesk(Dispatcher& rpc, const Documents& documents, Scheduler& engine, DeskHooks hooks, ActionReports reports);
   ~ActionDesk();
 
   void set_client(const ClientCapabilities& client, PositionEncoding encoding);
@@ -79,6 +72,7 @@ class ActionDesk : public std::enable_shared_from_this<ActionDesk> {
   const Documents& documents_;
   Scheduler& engine_;
   DeskHooks hooks_;
+  ActionReports reports_;
   ClientCapabilities client_;
   PositionEncoding encoding_ = PositionEncoding::utf16;
   std::uint64_t next_id_ = 1;
