@@ -32,8 +32,8 @@ def random_layer(s, device):
     torch.manual_seed(3)
     named = model.initial_weights(s, 3, residual_zero=False)
     w = {n: named[n][0] for n in model.matrix_shapes(s)}
-    for n in ("norm1", "norm2", "q_norm", "k_norm", "gate_w", "gate_b"):
-        w[n] = named[n][0] + 0.1 * torch.randn_like(named[n][0])
+    for n in model.BLOCK_VECTORS:
+        w[n] = named[n][0][0] + 0.1 * torch.randn_like(named[n][0][0])
     return {n: t.to(device) for n, t in w.items()}
 
 

@@ -113,9 +113,10 @@ class Decoder:
         e = model.rms(F.embedding(ids, w["embed"]), None, s.eps)
         row = torch.arange(len(prompts), device=self.device)
         for r in range(depth):
-            h = model.entry(s, e, h, w["input_gain"][r], w["state_gain"][r - 1] if r else None)
+            own = s.row(r)
+            before, h = h, model.entry(s, e, h, w["input_gain"][own], w["state_gain"][own - 1] if r else None)
             keys, values = [], []
-            for i, layer in enumerate(w["layers"]):
+            for i, layer in enumerate(w["loops"][own]):
                 q, k, v = model.heads(s, h, layer, cos, sin)
                 keys.append(F.pad(k, (0, 0, 0, room)))
                 values.append(F.pad(v, (0, 0, 0, room)))
@@ -123,6 +124,7 @@ class Decoder:
                 if r:
                     a = self.mix(q, a, self.local(q, k, v), layer)
                 h = model.finish(s, h, a, layer)
+            h = model.carry(h, before, w["carry_gain"][own - 1]) if r else h
             self.keys.append(keys), self.values.append(values), self.last.append(h[row, self.at - 1])
 
     @staticmethod
@@ -147,8 +149,9 @@ class Decoder:
         window = at[:, None] - torch.arange(s.window - 1, -1, -1, device=self.device)
         h = None
         for r in range(depth):
-            h = model.entry(s, e, h, w["input_gain"][r], w["state_gain"][r - 1] if r else None)
-            for i, layer in enumerate(w["layers"]):
+            own = s.row(r)
+            before, h = h, model.entry(s, e, h, w["input_gain"][own], w["state_gain"][own - 1] if r else None)
+            for i, layer in enumerate(w["loops"][own]):
                 q, k, v = model.heads(s, h, layer, cos, sin)
                 self.keys[r][i][row, :, at], self.values[r][i][row, :, at] = k[:, :, 0], v[:, :, 0]
                 a = self.attend(q, self.keys[0][i], self.values[0][i], everything)
@@ -156,16 +159,17 @@ class Decoder:
                     recent = [x[row[:, None], :, window.clamp_min(0)].transpose(1, 2) for x in (self.keys[r][i], self.values[r][i])]
                     a = self.mix(q, a, self.attend(q, *recent, window >= 0), layer)
                 h = model.finish(s, h, a, layer)
+            h = model.carry(h, before, w["carry_gain"][own - 1]) if r else h
         return h[:, 0]
 
-    def logits(self, h):
-        return F.linear(model.rms(h, self.work["norm"], self.s.eps), self.work["embed"]).float()
+    def logits(self, h, depth):
+        return F.linear(model.rms(h, self.work["norm"][self.s.row(depth - 1)], self.s.eps), self.work["embed"]).float()
 
     def complete(self, cases, spelling, depth, bias, new_tokens):
         """Greedy answers of the prefilled batch; `bias` is added to the logits of the tokens that end an answer."""
         answers, h, at = [Answer(c, spelling) for c in cases], self.last[depth - 1], self.at.clone()
         for _ in range(new_tokens):
-            logits = self.logits(h)
+            logits = self.logits(h, depth)
             logits[:, list(STOPS)] += bias
             for i, answer in enumerate(answers):
                 if answer.forced and not answer.done:

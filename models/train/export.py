@@ -26,7 +26,7 @@ def config(s: model.Shape, quantised: bool) -> dict:
         "intermediate_size": s.hidden, "num_hidden_layers": s.layers, "num_attention_heads": s.heads,
         "num_key_value_heads": s.kv_heads, "head_dim": s.head_dim, "rms_norm_eps": s.eps, "rope_theta": s.theta,
         "max_position_embeddings": 4096, "tie_word_embeddings": True, "qk_norm": True, "loop_num": s.loops,
-        "loop_window_size": s.window, "bos_token_id": 0, "eos_token_id": [0, 4],
+        "loop_window_size": s.window, "loop_own_gains": s.rows, "bos_token_id": 0, "eos_token_id": [0, 4],
         "fim_layout": "suffix_prefix_middle",
     }
     if quantised:
@@ -62,6 +62,7 @@ def plain_tensors(s: model.Shape, named: dict) -> dict:
     out["model.norm.weight"] = named["norm"]
     out["model.loop_input_norm.weight"] = named["input_gain"]
     out["model.loop_state_norm.weight"] = named["state_gain"]
+    out["model.loop_carry.weight"] = named["carry_gain"]
     return {n: t.detach().float().contiguous() for n, t in out.items()}
 
 

@@ -22,7 +22,8 @@ class Judge:
         leaves = self.weights.leaves
         # With gradients on, the compiled graphs of training are reused; the graph is dropped unused.
         states = self.net.states(leaves, ids, self.depths)
-        nll = [self.net.head(h.detach().requires_grad_(), leaves["norm"], leaves["embed"], targets, w)[1] for h in states]
+        nll = [self.net.head(h.detach().requires_grad_(), leaves["norm"][self.net.s.row(r)], leaves["embed"], targets, w)[1]
+               for r, h in enumerate(states)]
         return nll, targets, w
 
     def bits_per_byte(self, rows, quantised, batch=None, first=0):

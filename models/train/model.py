@@ -1,7 +1,7 @@
 """The loopd language model in PyTorch: one set of transformer blocks passed over d times.
 
 Loop 1 is a plain causal decoder whose keys and values (KV1) are kept. Loop r >= 2 runs the same blocks again on
-e * input_gain[r] + RMSNorm(h) * state_gain[r]; each head mixes, by a learned sigmoid gate, global attention on KV1
+e * input_gain[r] + RMSNorm(h) * state_gain[r], and leaves its result plus h * carry_gain[r]; each head mixes, by a learned sigmoid gate, global attention on KV1
 with attention over the last `window` keys of its own loop. Every loop has an exit through the tied embedding.
 
 The blocks are pure functions of tensors, so that torch.compile makes exactly two graphs (loop 1, and loops >= 2) that
@@ -27,9 +27,19 @@ class Shape:
     kv_heads: int = 4
     head_dim: int = 64
     loops: int = 6
+    own: int = 3          # loops with gains and gates of their own; a later one takes those of the last
     window: int = 64
     theta: float = 100000.0
     eps: float = 1e-5
+
+    @property
+    def rows(self):
+        """Rows of gains: one for each loop that has its own."""
+        return min(self.own, self.loops)
+
+    def row(self, r):
+        """Row of loop r, both counted from 0."""
+        return min(r, self.rows - 1)
 
 
 # Matrices that Muon trains, with the shape of one layer's slice. q, k, v and gate, up are fused along the rows.
@@ -43,18 +53,23 @@ def matrix_shapes(s: Shape) -> dict:
     }
 
 
-# Gains and gates, float32 throughout: [layers, ...] for the first six, then the model-wide ones.
+# Gains and gates of a block, and those of the whole model, float32 throughout. The first loops have their own: they are
+# what lets the same matrices do something else the next time round, for 0.1 % more weights.
+BLOCK_VECTORS = ("norm1", "norm2", "q_norm", "k_norm", "gate_w", "gate_b")
+
+
 def vector_shapes(s: Shape) -> dict:
     return {
-        "norm1": (s.layers, s.width),
-        "norm2": (s.layers, s.width),
-        "q_norm": (s.layers, s.head_dim),
-        "k_norm": (s.layers, s.head_dim),
-        "gate_w": (s.layers, s.heads, s.head_dim),
-        "gate_b": (s.layers, s.heads),
-        "norm": (s.width,),
-        "input_gain": (s.loops, s.width),
-        "state_gain": (s.loops - 1, s.width),
+        "norm1": (s.layers, s.rows, s.width),
+        "norm2": (s.layers, s.rows, s.width),
+        "q_norm": (s.layers, s.rows, s.head_dim),
+        "k_norm": (s.layers, s.rows, s.head_dim),
+        "gate_w": (s.layers, s.rows, s.heads, s.head_dim),
+        "gate_b": (s.layers, s.rows, s.heads),
+        "norm": (s.rows, s.width),
+        "input_gain": (s.rows, s.width),
+        "state_gain": (s.rows - 1, s.width),
+        "carry_gain": (s.rows - 1, s.width),
     }
 
 
@@ -70,7 +85,7 @@ def initial_weights(s: Shape, seed: int, residual_zero: bool = True) -> dict:
         w = torch.randn(s.layers, *shape, generator=gen) * shape[1] ** -0.5 * 0.6
         out[name] = w * 0 if residual_zero and name in ("o", "down") else w
     for name, shape in vector_shapes(s).items():
-        fill = {"q_norm": 1.4, "k_norm": 1.4, "gate_w": 0.0, "gate_b": 1.0}.get(name, 1.0)
+        fill = {"q_norm": 1.4, "k_norm": 1.4, "gate_w": 0.0, "gate_b": 1.0, "carry_gain": 0.0}.get(name, 1.0)
         out[name] = torch.full(shape, fill)
     return out
 
@@ -141,6 +156,11 @@ def entry(s, e, h, input_gain, state_gain):
     return x.to(e.dtype)
 
 
+def carry(h, before, gain):
+    """The state a loop >= 2 leaves: what its blocks made, plus a share of the state before. So it may correct, not repeat."""
+    return (h.float() + before.float() * gain).to(h.dtype)
+
+
 def head_loss(s, h, norm, embed, targets, weights):
     """Weighted next-token loss of one exit, in nats: (sum of weight * nll, plain nll per token [B * T])."""
     logits = F.linear(rms(h, norm, s.eps), embed).float().flatten(0, 1)
@@ -158,6 +178,7 @@ class Model:
         self.s, self.kernels, self.lengths = s, kernels, {}
         self.wrap = (lambda f: torch.compile(f, dynamic=False, fullgraph=True)) if compiled else (lambda f: f)
         self.entry = self.wrap(lambda e, h, a, b: entry(s, e, h, a, b))
+        self.carry = self.wrap(carry)
         self.head = self.wrap(lambda h, n, m, t, w: head_loss(s, h, n, m, t, w))
         self.embed = self.wrap(lambda ids, m: rms(F.embedding(ids, m), None, s.eps))
 
@@ -176,23 +197,23 @@ class Model:
         e = self.embed(ids, work["embed"])
         cache, out = [], []
         h = self.entry(e, None, work["input_gain"][0], None)
-        for w in work["layers"]:
+        for w in work["loops"][0]:
             h, k, v = first(h, w, cos, sin)
             cache.append((k, v))
         out.append(h)
-        for r in range(1, depth):
-            h = self.entry(e, h, work["input_gain"][r], work["state_gain"][r - 1])
-            for w, (k, v) in zip(work["layers"], cache):
+        for row in map(self.s.row, range(1, depth)):
+            h = self.entry(e, out[-1], work["input_gain"][row], work["state_gain"][row - 1])
+            for w, (k, v) in zip(work["loops"][row], cache):
                 h = later(h, k, v, w, cos, sin)
-            out.append(h)
+            out.append(self.carry(h, out[-1], work["carry_gain"][row - 1]))
         return out
 
     def losses(self, work, ids, targets, weights, depth, exits):
         """{exit: (weighted loss sum, nll per token)} for the asked exits (1-based, each <= depth)."""
         hs = self.states(work, ids, depth)
-        return {x: self.head(hs[x - 1], work["norm"], work["embed"], targets, weights) for x in exits}
+        return {x: self.head(hs[x - 1], work["norm"][self.s.row(x - 1)], work["embed"], targets, weights) for x in exits}
 
     def logits(self, work, ids, depth):
         """Float logits [B, T, vocab] of the last loop."""
         h = self.states(work, ids, depth)[-1]
-        return F.linear(rms(h, work["norm"], self.s.eps), work["embed"]).float()
+        return F.linear(rms(h, work["norm"][self.s.row(depth - 1)], self.s.eps), work["embed"]).float()

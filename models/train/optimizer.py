@@ -87,21 +87,17 @@ class Weights:
         return views, buffer
 
     def make_leaves(self):
-        """What Model reads: per-layer dicts of leaf views whose .grad are views of the flat gradient buffers."""
+        """What Model reads: dicts of leaf views by loop and layer, whose .grad are views of the flat gradient buffers."""
         def leaf(value, grad):
             x = value.detach().requires_grad_()
             x.grad = grad
             return x
 
-        layers = []
-        for i in range(self.s.layers):
-            w = {n: leaf(self.work[n][i], self.grad[n][i]) for n in self.matrices}
-            for n in ("norm1", "norm2", "q_norm", "k_norm", "gate_w", "gate_b"):
-                w[n] = leaf(self.small[n][i], self.small_grad[n][i])
-            layers.append(w)
-        out = {"layers": layers, "embed": leaf(self.work["embed"], self.grad["embed"])}
-        out["norm"] = leaf(self.small["norm"], self.small_grad["norm"])
-        for n in ("input_gain", "state_gain"):
+        shared = [{n: leaf(self.work[n][i], self.grad[n][i]) for n in self.matrices} for i in range(self.s.layers)]
+        loops = [[{**matrices, **{n: leaf(self.small[n][i][r], self.small_grad[n][i][r]) for n in model.BLOCK_VECTORS}}
+                  for i, matrices in enumerate(shared)] for r in range(self.s.rows)]
+        out = {"loops": loops, "embed": leaf(self.work["embed"], self.grad["embed"])}
+        for n in ("norm", "input_gain", "state_gain", "carry_gain"):
             out[n] = [leaf(self.small[n][i], self.small_grad[n][i]) for i in range(self.small[n].shape[0])]
         return out
 

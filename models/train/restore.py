@@ -47,14 +47,32 @@ def masters(folder, s: model.Shape) -> dict:
     def each(*names):
         return torch.stack([torch.cat([w[n + ".weight"] for n in names]) for w in layers])
 
+    def own(vectors, dimensions=1):
+        """[..., rows, *], from rows of their own or from one that all loops share."""
+        return torch.stack([v if v.dim() > dimensions else v.expand(s.rows, *v.shape) for v in vectors])
+
     return {
         "embed": t["model.embed_tokens.weight"],
         "qkv": each("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
         "o": each("self_attn.o_proj"), "gate_up": each("mlp.gate_proj", "mlp.up_proj"), "down": each("mlp.down_proj"),
-        "norm1": each("input_layernorm"), "norm2": each("post_attention_layernorm"),
-        "q_norm": each("self_attn.q_norm"), "k_norm": each("self_attn.k_norm"),
-        "gate_w": torch.stack([t[f"model.gate_projections.{i}.weight"] for i in range(s.layers)]),
-        "gate_b": torch.stack([t[f"model.gate_projections.{i}.bias"] for i in range(s.layers)]),
-        "norm": t["model.norm.weight"], "input_gain": t["model.loop_input_norm.weight"],
-        "state_gain": t["model.loop_state_norm.weight"],
+        "norm1": own(w["input_layernorm.weight"] for w in layers), "norm2": own(w["post_attention_layernorm.weight"] for w in layers),
+        "q_norm": own(w["self_attn.q_norm.weight"] for w in layers), "k_norm": own(w["self_attn.k_norm.weight"] for w in layers),
+        "gate_w": own((t[f"model.gate_projections.{i}.weight"] for i in range(s.layers)), 2),
+        "gate_b": own(t[f"model.gate_projections.{i}.bias"] for i in range(s.layers)),
+        "norm": own([t["model.norm.weight"]])[0], "input_gain": t["model.loop_input_norm.weight"][:s.rows],
+        "state_gain": t["model.loop_state_norm.weight"][:s.rows - 1],
+        "carry_gain": t.get("model.loop_carry.weight", torch.zeros(s.rows - 1, s.width)),
     }
+
+
+def carry_on(named: dict) -> dict:
+    """The same weights with loops >= 3 going on from the state before rather than beginning anew from the embedding.
+
+    Trained together, all later loops settle for the entry of the second one, and a third finds nothing that the second
+    did not. Nothing is lost by moving it: what its blocks add is then a correction.
+    """
+    moved = {n: t.clone() for n, t in named.items()}
+    moved["input_gain"][2:] *= 0.5
+    moved["state_gain"][1:] *= 2.0
+    moved["carry_gain"][1:] = 0.5
+    return moved

@@ -24,9 +24,9 @@ FIM_SHARE = 0.72
 NO_SUFFIX = 0.05            # of the FIM items
 # What an item's hole ends with, cumulative: the end of a line, the end of a block; the rest end inside a line.
 LINE_END, BLOCK_END = 0.55, 0.70
-# Where the caret stands in a hole within one line, cumulative: at the text's start, behind one of . ( = , or a blank,
-# inside a word; the rest leave nothing to fill in, which a model has to recognise as well.
-LINE_START, BEHIND_SIGN, IN_WORD = 0.32, 0.68, 0.96
+# Where the caret stands in a hole within one line, cumulative: in column 0, at the text's start, behind one of . ( = , or a
+# blank, inside a word; the rest leave nothing to fill in, which a model has to recognise as well.
+COLUMN_ZERO, LINE_START, BEHIND_SIGN, IN_WORD = 0.14, 0.36, 0.70, 0.96
 BLOCK_LINES = 12            # most lines of a hole that ends a block
 SHORTEST, LONGEST = 150, 1800      # tokens of a window, log-uniform
 SUFFIX_LIMIT = 512
@@ -164,7 +164,10 @@ class RowMaker:
         if len(text) > LONGEST_LINE:
             return None
         first = text.split("\n", 1)[0]
-        at = len(first) - len(first.lstrip()) if block else self.caret(text, len(text))
+        if block:
+            at = 0 if rng.random() < COLUMN_ZERO else len(first) - len(first.lstrip())
+        else:
+            at = self.caret(text, len(text))
         return np.concatenate([w[:start], self.encoder.encode(text[:at])]), self.encoder.encode(text[at:]), suffix
 
     def indent(self, w, start):
@@ -223,6 +226,8 @@ class RowMaker:
     def caret(self, text, end):
         """Where the caret stands in a line whose hole ends at `end`."""
         indent, kind = min(len(text) - len(text.lstrip()), end), self.rng.random()
+        if kind < COLUMN_ZERO:
+            return 0
         if kind < LINE_START:
             return indent
         if kind < BEHIND_SIGN:

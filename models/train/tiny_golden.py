@@ -42,33 +42,37 @@ def slow_logits(s, t, ids, depth):
     for position, token in enumerate(ids):
         e = norm(t["model.embed_tokens.weight"][token], s.eps)
         h = None
-        for r in range(depth):
+        for loop in range(depth):
+            r = s.row(loop)
             x = e * t["model.loop_input_norm.weight"][r]
-            h = x if r == 0 else x + norm(h, s.eps) * t["model.loop_state_norm.weight"][r - 1]
+            before, h = h, x if loop == 0 else x + norm(h, s.eps) * t["model.loop_state_norm.weight"][r - 1]
             for i in range(s.layers):
-                h = slow_layer(s, t, h, i, r, position, caches)
-        out.append(t["model.embed_tokens.weight"] @ (norm(h, s.eps) * t["model.norm.weight"]))
+                h = slow_layer(s, t, h, i, loop, position, caches)
+            if loop > 0:
+                h = h + before * t["model.loop_carry.weight"][r - 1]
+        out.append(t["model.embed_tokens.weight"] @ (norm(h, s.eps) * t["model.norm.weight"][s.row(depth - 1)]))
     return torch.stack(out)
 
 
-def slow_layer(s, t, h, i, r, position, caches):
+def slow_layer(s, t, h, i, loop, position, caches):
+    r = s.row(loop)
     w = {n[len(f"model.layers.{i}."):]: v for n, v in t.items() if n.startswith(f"model.layers.{i}.")}
-    x = norm(h, s.eps) * w["input_layernorm.weight"]
+    x = norm(h, s.eps) * w["input_layernorm.weight"][r]
     q, k, v = ((w[f"self_attn.{n}_proj.weight"] @ x).view(-1, s.head_dim) for n in "qkv")
-    q = torch.stack([rotate(norm(a, s.eps) * w["self_attn.q_norm.weight"], position, s.theta) for a in q])
-    k = torch.stack([rotate(norm(a, s.eps) * w["self_attn.k_norm.weight"], position, s.theta) for a in k])
-    keys, values = caches[r][i]
+    q = torch.stack([rotate(norm(a, s.eps) * w["self_attn.q_norm.weight"][r], position, s.theta) for a in q])
+    k = torch.stack([rotate(norm(a, s.eps) * w["self_attn.k_norm.weight"][r], position, s.theta) for a in k])
+    keys, values = caches[loop][i]
     keys.append(k), values.append(v)
     group, mixed = s.heads // s.kv_heads, []
     for n in range(s.heads):
         far = attend(q[n], [a[n // group] for a in caches[0][i][0]], [a[n // group] for a in caches[0][i][1]])
-        if r > 0:
+        if loop > 0:
             near = attend(q[n], [a[n // group] for a in keys[-s.window:]], [a[n // group] for a in values[-s.window:]])
-            g = t[f"model.gate_projections.{i}.weight"][n] @ q[n] + t[f"model.gate_projections.{i}.bias"][n]
+            g = t[f"model.gate_projections.{i}.weight"][r, n] @ q[n] + t[f"model.gate_projections.{i}.bias"][r, n]
             far = g.sigmoid() * far + (1 - g.sigmoid()) * near
         mixed.append(far)
     h = h + w["self_attn.o_proj.weight"] @ torch.cat(mixed)
-    x = norm(h, s.eps) * w["post_attention_layernorm.weight"]
+    x = norm(h, s.eps) * w["post_attention_layernorm.weight"][r]
     gate, up = w["mlp.gate_proj.weight"] @ x, w["mlp.up_proj.weight"] @ x
     return h + w["mlp.down_proj.weight"] @ (gate * gate.sigmoid() * up)
 

@@ -42,6 +42,7 @@ def arguments(argv=None):
     p.add_argument("--kernels", default="flash-expanded", choices=[*attention.CANDIDATES, "math"])
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--init", help="weights.pt or the folder of an exported model to start from")
+    p.add_argument("--carry-on", action="store_true", help="with --init: loops >= 3 start from the state, not the embedding")
     p.add_argument("--resume", help="state.pt to go on from exactly (weights and optimiser)")
     p.add_argument("--save-state", action="store_true", help="also write state.pt at the end (weights and optimiser)")
     p.add_argument("--muon-lr", type=float, default=0.02)
@@ -174,6 +175,8 @@ def main():
     masters = model.initial_weights(shape, a.seed)
     if a.init:
         masters.update(restore.masters(a.init, shape) if os.path.isdir(a.init) else torch.load(a.init, map_location="cpu"))
+    if a.carry_on:
+        masters = restore.carry_on(masters)
     weights = Weights(shape, masters, device, torch.bfloat16 if cuda else torch.float32)
     if a.resume:
         weights.load_state(torch.load(a.resume, map_location="cpu"))

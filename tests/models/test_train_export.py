@@ -66,8 +66,9 @@ class ExportTest(unittest.TestCase):
                 read |= safetensors_file.read(os.path.join(folder, name))
             self.assertEqual(set(read), set(where))
             self.assertEqual(total, sum(os.path.getsize(os.path.join(folder, n)) for n in set(where.values())))
-            self.assertEqual(len(where), 1 + 1 + 2 * (7 * 3 + 4 + 2) + 3)
-            self.assertEqual(read["model.loop_state_norm.weight"].shape, (5, 64))
+            self.assertEqual(len(where), 1 + 1 + 2 * (7 * 3 + 4 + 2) + 4)
+            self.assertEqual(read["model.loop_state_norm.weight"].shape, (2, 64))
+            self.assertEqual(read["model.layers.1.input_layernorm.weight"].shape, (3, 64))
 
 
 if __name__ == "__main__":
