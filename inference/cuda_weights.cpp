@@ -109,12 +109,6 @@ std::vector<float> joined(std::initializer_list<const std::vector<float>*> parts
   return all;
 }
 
-std::vector<float> joined(const std::vector<std::vector<float>>& rows) {
-  std::vector<float> all;
-  for (const auto& row : rows) all.insert(all.end(), row.begin(), row.end());
-  return all;
-}
-
 }  // namespace
 
 CudaWeights cuda_weight_shapes(const cuda::Api& api, const Model& model) {
@@ -140,6 +134,7 @@ std::size_t cuda_weight_bytes(const cuda::Api& api, const Model& model) {
 
 CudaWeights upload_weights(const cuda::Api& api, cuda::Stream stream, CudaMemory& memory, const Model& model) {
   const ModelConfig& config = model.config;
+  if (config.own_gains > 0) throw std::runtime_error("this model's loops have gains of their own, which the GPU engine does not run yet");
   CudaWeights weights;
   std::size_t staging = 0;
   each_matrix(model, weights, [&](cuda::Matrix&, std::initializer_list<Part> parts) {
@@ -163,19 +158,19 @@ CudaWeights upload_weights(const cuda::Api& api, cuda::Stream stream, CudaMemory
   });
   if (config.tie_word_embeddings) weights.head = weights.embedding;
 
-  weights.norm = memory.device(stream, model.norm);
-  weights.loop_input_norm = memory.device(stream, joined(model.loop_input_norm));
-  weights.loop_state_norm = memory.device(stream, joined(model.loop_state_norm));
+  weights.norm = memory.device(stream, model.norm.values);
+  weights.loop_input_norm = memory.device(stream, model.loop_input_norm.values);
+  weights.loop_state_norm = memory.device(stream, model.loop_state_norm.values);
   for (std::size_t i = 0; i < model.layers.size(); ++i) {
     const Layer& layer = model.layers[i];
     CudaLayer& placed = weights.layers[i];
-    placed.input_norm = memory.device(stream, layer.input_norm);
-    placed.attention_norm = memory.device(stream, layer.attention_norm);
+    placed.input_norm = memory.device(stream, layer.input_norm.values);
+    placed.attention_norm = memory.device(stream, layer.attention_norm.values);
     placed.qkv_bias = memory.device(stream, joined({&layer.q_bias, &layer.k_bias, &layer.v_bias}));
-    placed.q_gain = memory.device(stream, layer.q_gain);
-    placed.k_gain = memory.device(stream, layer.k_gain);
-    placed.loop_gate_weight = memory.device(stream, layer.loop_gate_weight);
-    placed.loop_gate_bias = memory.device(stream, layer.loop_gate_bias);
+    placed.q_gain = memory.device(stream, layer.q_gain.values);
+    placed.k_gain = memory.device(stream, layer.k_gain.values);
+    placed.loop_gate_weight = memory.device(stream, layer.loop_gate_weight.values);
+    placed.loop_gate_bias = memory.device(stream, layer.loop_gate_bias.values);
   }
   const auto positions = static_cast<std::size_t>(config.max_positions);
   weights.rope = memory.device<float>(positions * static_cast<std::size_t>(config.head_dim));

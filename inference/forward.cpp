@@ -30,10 +30,9 @@ void Forward::run_chunk(Timeline& timeline, int r, std::size_t first, std::size_
   enter(timeline, r, first, rows);
   for (int layer = 0; layer < config.layers; ++layer) {
     attend(timeline, r, layer, first, rows);
-    feed_forward(model_.layers[static_cast<std::size_t>(layer)], rows);
+    feed_forward(model_.layers[static_cast<std::size_t>(layer)], r, rows);
   }
-  const auto width = static_cast<std::size_t>(config.hidden_size);
-  for (std::size_t row = 0; row < rows; ++row) std::copy_n(hidden_.data() + row * width, width, timeline.state(r, first + row));
+  leave(timeline, r, first, rows);
   timeline.advance(r, first + rows);
 }
 
@@ -53,14 +52,25 @@ void Forward::enter(Timeline& timeline, int r, std::size_t first, std::size_t ro
     }
     return;
   }
-  // A loop beyond the trained ones is entered like the last trained one.
-  const auto row = static_cast<std::size_t>(std::min(r, config.max_depth));
   embed(normed_);
-  ops_.rms_norm(pool_, hidden_.data(), normed_.data(), model_.loop_input_norm[row - 1].data(), rows, width, config.rms_norm_eps);
+  ops_.rms_norm(pool_, hidden_.data(), normed_.data(), model_.loop_input_norm.of(r), rows, width, config.rms_norm_eps);
   if (r == 1) return;
-  const std::vector<float>* gain = row >= 2 ? &model_.loop_state_norm[row - 2] : nullptr;
-  ops_.rms_norm(pool_, normed_.data(), states_.data(), gain ? gain->data() : nullptr, rows, width, config.rms_norm_eps);
+  ops_.rms_norm(pool_, normed_.data(), states_.data(), model_.loop_state_norm.of(r - 1), rows, width, config.rms_norm_eps);
   for (std::size_t i = 0; i < rows * width; ++i) hidden_[i] += normed_[i];
+}
+
+// The state that loop r leaves: the residual stream, plus a share of the state before where the model carries one.
+void Forward::leave(Timeline& timeline, int r, std::size_t first, std::size_t rows) {
+  const auto width = static_cast<std::size_t>(model_.config.hidden_size);
+  const float* carry = r > 1 ? model_.loop_carry.of(r - 1) : nullptr;
+  for (std::size_t row = 0; row < rows; ++row) {
+    const float* hidden = hidden_.data() + row * width;
+    float* state = timeline.state(r, first + row);
+    std::copy_n(hidden, width, state);
+    if (!carry) continue;
+    const float* before = timeline.state(r - 1, first + row);
+    for (std::size_t i = 0; i < width; ++i) state[i] += carry[i] * before[i];
+  }
 }
 
 void Forward::gather_states(const Timeline& timeline, int r, std::size_t first, std::size_t rows) {
@@ -96,15 +106,15 @@ void Forward::attend(Timeline& timeline, int r, int index, std::size_t first, st
   const AttentionShape shape{config.heads, config.kv_heads, config.head_dim};
 
   // Queries, keys and values, normed per head where the model does so, then rotated by their absolute position.
-  ops_.rms_norm(pool_, normed_.data(), hidden_.data(), layer.input_norm.data(), rows, width, config.rms_norm_eps);
+  ops_.rms_norm(pool_, normed_.data(), hidden_.data(), layer.input_norm.of(r), rows, width, config.rms_norm_eps);
   project({{&layer.q, &q_}, {&layer.k, &k_}, {&layer.v, &v_}}, normed_, rows);
   add_bias(q_, layer.q_bias);
   add_bias(k_, layer.k_bias);
   add_bias(v_, layer.v_bias);
   if (config.qk_norm) {
-    const auto norm_heads = [&](std::vector<float>& x, const std::vector<float>& gain) {
+    const auto norm_heads = [&](std::vector<float>& x, const LoopGains& gain) {
       mixed_.resize(x.size());
-      ops_.rms_norm(pool_, mixed_.data(), x.data(), gain.data(), x.size() / dim, dim, config.rms_norm_eps);
+      ops_.rms_norm(pool_, mixed_.data(), x.data(), gain.of(r), x.size() / dim, dim, config.rms_norm_eps);
       x.swap(mixed_);
     };
     norm_heads(q_, layer.q_gain);
@@ -123,18 +133,18 @@ void Forward::attend(Timeline& timeline, int r, int index, std::size_t first, st
     local_.resize(q_.size());
     mixed_.resize(q_.size());
     ops_.attention(pool_, local_.data(), q_.data(), timeline.view(r, index), shape, rows, first, static_cast<std::size_t>(config.window));
-    mix_by_gate(mixed_.data(), global_.data(), local_.data(), q_.data(), layer.loop_gate_weight.data(),
-                layer.loop_gate_bias.data(), rows, config.heads, config.head_dim);
+    mix_by_gate(mixed_.data(), global_.data(), local_.data(), q_.data(), layer.loop_gate_weight.of(r),
+                layer.loop_gate_bias.of(r), rows, config.heads, config.head_dim);
     global_.swap(mixed_);
   }
   project({{&layer.o, &projected_}}, global_, rows);
   for (std::size_t i = 0; i < rows * width; ++i) hidden_[i] += projected_[i];
 }
 
-void Forward::feed_forward(const Layer& layer, std::size_t rows) {
+void Forward::feed_forward(const Layer& layer, int r, std::size_t rows) {
   const ModelConfig& config = model_.config;
   const auto width = static_cast<std::size_t>(config.hidden_size);
-  ops_.rms_norm(pool_, normed_.data(), hidden_.data(), layer.attention_norm.data(), rows, width, config.rms_norm_eps);
+  ops_.rms_norm(pool_, normed_.data(), hidden_.data(), layer.attention_norm.of(r), rows, width, config.rms_norm_eps);
   project({{&layer.gate, &gate_}, {&layer.up, &up_}}, normed_, rows);
   mixed_.resize(gate_.size());
   ops_.swiglu(pool_, mixed_.data(), gate_.data(), up_.data(), gate_.size());
@@ -148,7 +158,7 @@ std::vector<float> Forward::logits(const Timeline& timeline, int depth, std::siz
   std::vector<float> result;
   gather_states(timeline, depth, first, count);
   normed_.resize(count * width);
-  ops_.rms_norm(pool_, normed_.data(), states_.data(), model_.norm.data(), count, width, config.rms_norm_eps);
+  ops_.rms_norm(pool_, normed_.data(), states_.data(), model_.norm.of(depth), count, width, config.rms_norm_eps);
   project({{&model_.output(), &result}}, normed_, count);
   return result;
 }

@@ -29,8 +29,9 @@ class Forward {
  private:
   void run_chunk(Timeline& timeline, int r, std::size_t first, std::size_t rows);
   void enter(Timeline& timeline, int r, std::size_t first, std::size_t rows);
+  void leave(Timeline& timeline, int r, std::size_t first, std::size_t rows);
   void attend(Timeline& timeline, int r, int layer, std::size_t first, std::size_t rows);
-  void feed_forward(const Layer& layer, std::size_t rows);
+  void feed_forward(const Layer& layer, int r, std::size_t rows);
   // States after loop r into states_.
   void gather_states(const Timeline& timeline, int r, std::size_t first, std::size_t rows);
   struct Projection {

@@ -28,6 +28,20 @@ class Loader {
     return floats(tensor, name, count);
   }
 
+  // The same with one row of `shape` for each loop that has its own, where the model has such rows.
+  LoopGains gains(const std::string& name, const Shape& shape) {
+    if (config_.own_gains == 0) return {vector(name, shape), 1};
+    Shape rows = shape;
+    rows.insert(rows.begin(), config_.own_gains);
+    return {vector(name, rows), static_cast<std::size_t>(config_.own_gains)};
+  }
+
+  // Rows [rows, hidden] of what happens between loops; none for `rows` 0.
+  LoopGains between(const std::string& name, int rows) {
+    if (rows == 0) return {};
+    return {vector(name, {rows, config_.hidden_size}), static_cast<std::size_t>(rows)};
+  }
+
   // A matrix [rows, cols] of floats, or int4 in groups where the checkpoint is quantised.
   Matrix linear(const std::string& prefix, int rows, int cols) {
     if (config_.linear_bits == 0 || files_.find(prefix + ".weight")) return plain(prefix + ".weight", rows, cols);
@@ -117,8 +131,8 @@ Layer load_layer(Loader& load, const ModelConfig& config, int index) {
   const std::string attention = prefix + "self_attn.";
   const int hidden = config.hidden_size;
   Layer layer;
-  layer.input_norm = load.vector(prefix + "input_layernorm.weight", {hidden});
-  layer.attention_norm = load.vector(prefix + "post_attention_layernorm.weight", {hidden});
+  layer.input_norm = load.gains(prefix + "input_layernorm.weight", {hidden});
+  layer.attention_norm = load.gains(prefix + "post_attention_layernorm.weight", {hidden});
   layer.q = load.linear(attention + "q_proj", config.q_width(), hidden);
   layer.k = load.linear(attention + "k_proj", config.kv_width(), hidden);
   layer.v = load.linear(attention + "v_proj", config.kv_width(), hidden);
@@ -129,27 +143,18 @@ Layer load_layer(Loader& load, const ModelConfig& config, int index) {
     layer.v_bias = load.vector(attention + "v_proj.bias", {config.kv_width()});
   }
   if (config.qk_norm) {
-    layer.q_gain = load.vector(attention + "q_norm.weight", {config.head_dim});
-    layer.k_gain = load.vector(attention + "k_norm.weight", {config.head_dim});
+    layer.q_gain = load.gains(attention + "q_norm.weight", {config.head_dim});
+    layer.k_gain = load.gains(attention + "k_norm.weight", {config.head_dim});
   }
   layer.gate = load.linear(prefix + "mlp.gate_proj", config.intermediate_size, hidden);
   layer.up = load.linear(prefix + "mlp.up_proj", config.intermediate_size, hidden);
   layer.down = load.linear(prefix + "mlp.down_proj", hidden, config.intermediate_size);
   if (config.family != Family::llama) {
     const std::string gates = "model.gate_projections." + std::to_string(index);
-    layer.loop_gate_weight = load.vector(gates + ".weight", {config.heads, config.head_dim});
-    layer.loop_gate_bias = load.vector(gates + ".bias", {config.heads});
+    layer.loop_gate_weight = load.gains(gates + ".weight", {config.heads, config.head_dim});
+    layer.loop_gate_bias = load.gains(gates + ".bias", {config.heads});
   }
   return layer;
-}
-
-// Splits a [rows, width] tensor into its rows.
-std::vector<std::vector<float>> load_rows(Loader& load, const std::string& name, int rows, int width) {
-  std::vector<std::vector<float>> result;
-  if (rows == 0) return result;
-  const std::vector<float> flat = load.vector(name, {rows, width});
-  for (int row = 0; row < rows; ++row) result.emplace_back(flat.begin() + row * width, flat.begin() + (row + 1) * width);
-  return result;
 }
 
 }  // namespace
@@ -187,11 +192,13 @@ std::unique_ptr<Model> load_model(const std::string& dir, bool need_tokenizer) {
 
   model->embedding = load.embedding("model.embed_tokens.weight", config.vocab_size, config.hidden_size);
   if (!config.tie_word_embeddings) model->head = load.linear("lm_head", config.vocab_size, config.hidden_size);
-  model->norm = load.vector("model.norm.weight", {config.hidden_size});
+  model->norm = load.gains("model.norm.weight", {config.hidden_size});
   for (int i = 0; i < config.layers; ++i) model->layers.push_back(load_layer(load, config, i));
   if (config.family == Family::loopd) {
-    model->loop_input_norm = load_rows(load, "model.loop_input_norm.weight", config.max_depth, config.hidden_size);
-    model->loop_state_norm = load_rows(load, "model.loop_state_norm.weight", config.max_depth - 1, config.hidden_size);
+    const int rows = config.own_gains > 0 ? config.own_gains : config.max_depth;
+    model->loop_input_norm = load.between("model.loop_input_norm.weight", rows);
+    model->loop_state_norm = load.between("model.loop_state_norm.weight", rows - 1);
+    if (config.own_gains > 0) model->loop_carry = load.between("model.loop_carry.weight", rows - 1);
   }
   if (const auto unread = files->unread(); !unread.empty()) {
     throw one_line_error(dir + ": tensor " + unread.front() + " is not read by model_type \"" + config.model_type + "\" (" +

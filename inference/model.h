@@ -1,6 +1,7 @@
 // A loaded model: its configuration and weights as plain structs, every field with its shape.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -38,6 +39,7 @@ struct ModelConfig {
   bool attention_bias = false;  // q, k and v have biases (qwen2)
   bool qk_norm = false;         // q and k are RMS-normed per head, with a gain, before RoPE
   int max_depth = 1;            // loops the model was trained for
+  int own_gains = 0;            // loopd: loops with gains and gates of their own, later ones take the last's; 0: all share one
   int window = 0;               // keys of the windowed attention of loops >= 2, the query's own included
   std::vector<TokenId> eos_ids;
   bool fim_joined = false;      // loopd's first models: prefix and middle are one text, with no token between them
@@ -72,24 +74,37 @@ struct Matrix {
   std::size_t bytes() const;
 };
 
+// Gains or gates [rows][width]: a row for each loop that has its own. A loop beyond them takes the last row.
+struct LoopGains {
+  std::vector<float> values;
+  std::size_t rows = 1;
+
+  bool empty() const { return values.empty(); }
+  std::size_t width() const { return values.size() / rows; }
+  // The row of loop r = 1, 2, ...; null where there are none.
+  const float* of(int r) const {
+    return values.empty() ? nullptr : values.data() + (std::min(static_cast<std::size_t>(r), rows) - 1) * width();
+  }
+};
+
 struct Layer {
-  std::vector<float> input_norm;      // [hidden]
-  std::vector<float> attention_norm;  // [hidden], before the MLP ("post_attention_layernorm")
+  LoopGains input_norm;               // [rows][hidden]
+  LoopGains attention_norm;           // [rows][hidden], before the MLP ("post_attention_layernorm")
   Matrix q, k, v, o;                  // [q_width][hidden], [kv_width][hidden] twice, [hidden][q_width]
   std::vector<float> q_bias, k_bias, v_bias;  // empty, or [q_width], [kv_width], [kv_width]
-  std::vector<float> q_gain, k_gain;          // qk_norm: [head_dim]
+  LoopGains q_gain, k_gain;                   // qk_norm: [rows][head_dim]
   Matrix gate, up, down;                      // MLP: [intermediate][hidden] twice, [hidden][intermediate]
-  std::vector<float> loop_gate_weight;        // loops >= 2: [heads][head_dim]
-  std::vector<float> loop_gate_bias;          // loops >= 2: [heads]
+  LoopGains loop_gate_weight;                 // loops >= 2: [rows][heads][head_dim]
+  LoopGains loop_gate_bias;                   // loops >= 2: [rows][heads]
 };
 
 struct Model {
   ModelConfig config;
   Matrix embedding;                           // [vocab][hidden]
   Matrix head;                                // [vocab][hidden]; unused where embeddings are tied
-  std::vector<float> norm;                    // [hidden]
-  std::vector<std::vector<float>> loop_input_norm;  // loopd: max_depth rows of [hidden]
-  std::vector<std::vector<float>> loop_state_norm;  // loopd: max_depth - 1 rows of [hidden]; row r - 2 for loop r
+  LoopGains norm;                             // [rows][hidden]
+  LoopGains loop_input_norm;                  // loopd: [rows][hidden]
+  LoopGains loop_state_norm, loop_carry;      // loopd: [rows - 1][hidden], of(r - 1) for loop r >= 2; empty: ones, and no carry
   std::vector<Layer> layers;
   std::unique_ptr<Tokenizer> tokenizer;
   std::shared_ptr<const Safetensors> files;   // keeps the mapping alive

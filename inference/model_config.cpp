@@ -71,6 +71,7 @@ void read_family(const Config& config, ModelConfig& model) {
   if (model.family != Family::llama) {
     model.max_depth = config.positive("loop_num");
     model.window = config.positive("loop_window_size", 64);
+    if (model.family == Family::loopd && config.has("loop_own_gains")) model.own_gains = config.positive("loop_own_gains");
   }
 }
 

@@ -53,7 +53,7 @@ ModelConfig shipped() {
   return config;
 }
 
-std::vector<float> ones(int count) { return std::vector<float>(static_cast<std::size_t>(count), 1.0f); }
+LoopGains ones(int count) { return {std::vector<float>(static_cast<std::size_t>(count), 1.0f), 1}; }
 
 }  // namespace
 
@@ -98,13 +98,12 @@ std::unique_ptr<Model> synthetic_model(const std::string& name) {
     layer.gate = layer.up = projection(config.intermediate_size, config.hidden_size);
     layer.down = projection(config.hidden_size, config.intermediate_size);
     if (config.qk_norm) layer.q_gain = layer.k_gain = ones(config.head_dim);
-    layer.loop_gate_weight = std::vector<float>(static_cast<std::size_t>(config.q_width()), 0.0f);
-    layer.loop_gate_bias = std::vector<float>(static_cast<std::size_t>(config.heads), 2.0f);
+    layer.loop_gate_weight = {std::vector<float>(static_cast<std::size_t>(config.q_width()), 0.0f), 1};
+    layer.loop_gate_bias = {std::vector<float>(static_cast<std::size_t>(config.heads), 2.0f), 1};
     model->layers.push_back(std::move(layer));
   }
   if (config.family == Family::loopd) {
-    for (int r = 0; r < config.max_depth; ++r) model->loop_input_norm.push_back(ones(config.hidden_size));
-    for (int r = 1; r < config.max_depth; ++r) model->loop_state_norm.push_back(ones(config.hidden_size));
+    model->loop_input_norm = model->loop_state_norm = ones(config.hidden_size);
   }
   return model;
 }

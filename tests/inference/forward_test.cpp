@@ -45,7 +45,7 @@ std::vector<float> stepwise(const Engine& engine, const std::vector<TokenId>& id
 }  // namespace
 
 TEST_CASE("logits equal those of NumPy and PyTorch at every depth") {
-  for (const char* name : {"iquest_tiny", "loopd_tiny"}) {
+  for (const char* name : {"iquest_tiny", "loopd_tiny", "loopd_gains_tiny"}) {
     const auto expected = golden::load(name);
     for (const bool reference : {true, false}) {
       const auto engine = golden::engine(golden::dir(name), reference);
@@ -61,7 +61,7 @@ TEST_CASE("logits equal those of NumPy and PyTorch at every depth") {
 }
 
 TEST_CASE("prefill, chunks of odd sizes and single tokens give the same logits") {
-  for (const char* name : {"iquest_tiny", "loopd_tiny"}) {
+  for (const char* name : {"iquest_tiny", "loopd_tiny", "loopd_gains_tiny"}) {
     const auto expected = golden::load(name);
     const auto engine = golden::engine(golden::dir(name), true);
     for (const int depth : {1, 2, 3, 6}) {
