@@ -43,6 +43,8 @@ FinishReason Decoder::decode(GenerateResult& result, const std::stop_token& stop
     result.tokens.push_back(next.token);
     result.logprobs.push_back(next.logprob);
     result.token_ms.push_back(ms_since(start_));
+    result.drafted.push_back(0);
+    result.accepted.push_back(0);
     result.text += constraint_.accept(next.token);
     if (!constraint_.active() && params_.stop_rule && params_.stop_rule(result.text)) return FinishReason::stop_rule;
     if (params_.deadline && Clock::now() >= *params_.deadline) return FinishReason::deadline;
@@ -82,6 +84,7 @@ bool Decoder::advance(TokenId token, std::size_t tokens_left, GenerateResult& re
   if (settled_ < lane_.tokens().size() && lane_.tokens()[settled_] == token) {
     ++settled_;
     ++result.timings.accepted_tokens;
+    ++result.accepted[drafter_];
     if (shallow_) speculation_->gate.learn_shallow(true);
     return !stop.stop_requested();
   }
@@ -92,8 +95,11 @@ bool Decoder::advance(TokenId token, std::size_t tokens_left, GenerateResult& re
   logits_.clear();
   const auto started = Clock::now();
   const bool checked = speculation_ != nullptr && lane_.exact_batches();
-  if (checked && !draft(tokens_left, result, stop)) return false;
+  drafter_ = result.tokens.size() - 1;
+  if (checked && !draft(tokens_left, stop)) return false;
   const std::size_t rows = lane_.tokens().size() - settled_ + 1;
+  result.drafted[drafter_] = static_cast<std::uint8_t>(rows - 1);
+  result.timings.drafted_tokens += rows - 1;
   if (rows > 1) ++result.timings.verify_runs;
   if (!lane_.run(params_.depth, settled_ - 1, stop)) return false;
   if (checked) {
@@ -106,7 +112,7 @@ bool Decoder::advance(TokenId token, std::size_t tokens_left, GenerateResult& re
   return true;
 }
 
-bool Decoder::draft(std::size_t tokens_left, GenerateResult& result, const std::stop_token& stop) {
+bool Decoder::draft(std::size_t tokens_left, const std::stop_token& stop) {
   shallow_ = false;
   const std::size_t context = static_cast<std::size_t>(engine_.model().config.max_positions);
   // The last token of a result is picked from the logits before it, so one draft less than tokens are left is of use.
@@ -118,7 +124,6 @@ bool Decoder::draft(std::size_t tokens_left, GenerateResult& result, const std::
   }
   const std::size_t copied = gate.worth(guess_.matched + guessed_, std::min(most, guess_.tokens.size() - guessed_));
   for (std::size_t i = 0; i < copied; ++i) lane_.append(guess_.tokens[guessed_ + i]);
-  result.timings.drafted_tokens += copied;
   if (copied > 0) return true;
   const std::size_t own = gate.worth_shallow(params_.depth, most);
   if (own == 0) {
@@ -132,7 +137,6 @@ bool Decoder::draft(std::size_t tokens_left, GenerateResult& result, const std::
     if (!lane_.run(1, last, stop)) return false;
     const std::vector<float> logits = lane_.logits(1, last, 1);
     lane_.append(static_cast<TokenId>(largest_index(logits.data(), std::min(logits.size(), engine_.tokenizer().size()))));
-    ++result.timings.drafted_tokens;
   }
   return true;
 }

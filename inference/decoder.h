@@ -38,7 +38,7 @@ class Decoder {
   // Takes `token` as settled and makes the logits after it available. False where `stop` was requested.
   bool advance(TokenId token, std::size_t tokens_left, GenerateResult& result, const std::stop_token& stop);
   // Appends drafts to the lane; false where `stop` was requested.
-  bool draft(std::size_t most, GenerateResult& result, const std::stop_token& stop);
+  bool draft(std::size_t most, const std::stop_token& stop);
   void learn(TokenId token);
   void drop_drafts();
 
@@ -58,6 +58,7 @@ class Decoder {
   Drafts::Guess guess_;             // what the text says comes next, for learning whether it does
   std::size_t guessed_ = 0;         // tokens of it that came true
   bool shallow_ = false;            // the drafts in the lane are loop 1's
+  std::size_t drafter_ = 0;         // the token of the result beside which the drafts ran
 };
 
 }  // namespace inference

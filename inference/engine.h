@@ -98,6 +98,8 @@ struct GenerateResult {
   std::vector<TokenId> tokens;
   std::vector<float> logprobs;   // natural log, one per token
   std::vector<double> token_ms;  // time from the call to each token
+  // Per token: guesses that ran through the model beside it, and how many of them were what came next.
+  std::vector<std::uint8_t> drafted, accepted;
   FinishReason finish = FinishReason::end_token;
   Timings timings;
 };

@@ -31,6 +31,7 @@ struct Draft {
   std::vector<inference::TokenId> tokens;
   std::vector<std::size_t> ends;  // offset in `text` just behind each token
   std::vector<double> ms;         // what each token took
+  std::vector<std::uint8_t> drafted, accepted;  // guesses beside each token, and those that were right; may be empty
   inference::FinishReason finish = inference::FinishReason::end_token;
 };
 
@@ -137,6 +138,7 @@ struct Run {
     params.banned_first = std::move(banned_first);
     params.temperature = input.options.temperature;
     params.seed = input.options.seed;
+    params.speculate = input.options.speculate;
     params.deadline = deadline();
     params.stop_rule = StopRule{plan.cursor, plan.line_prefix, kept};
     params.background = input.ahead;
@@ -162,6 +164,8 @@ struct Run {
       before = until;
     }
     draft.tokens = std::move(result.tokens);
+    draft.drafted = std::move(result.drafted);
+    draft.accepted = std::move(result.accepted);
     return draft;
   }
 
@@ -175,6 +179,8 @@ struct Run {
       out.timings.reused_tokens = timings.reused_tokens;
     }
     out.timings.generated_tokens += timings.generated_tokens;
+    out.timings.drafted_tokens += timings.drafted_tokens;
+    out.timings.accepted_tokens += timings.accepted_tokens;
   }
 
   // What of the generated text may be shown.
@@ -216,16 +222,22 @@ struct Run {
   void trace(const Draft& draft, const std::vector<context::Step>& steps, std::size_t first, std::size_t skipped, StepKind kind) {
     std::size_t token = 0;
     for (std::size_t i = first; i < steps.size(); ++i) {
-      LoopStep entry{static_cast<int>(i) + 1, steps[i].focus, kind, plan.depth.loops, 0, 0, 0};
+      LoopStep entry;
+      entry.step = static_cast<int>(i) + 1;
+      entry.focus = steps[i].focus;
+      entry.kind = kind;
+      entry.depth = plan.depth.loops;
       std::size_t& tokens = kind == StepKind::revise ? entry.tokens_revised : entry.tokens_generated;
-      for (; token < draft.ends.size() && draft.ends[token] + skipped <= steps[i].end; ++token) {
+      // A token that reaches over the last step's end was cut, but had to be generated to be cut.
+      const auto belongs = [&] {
+        return draft.ends[token] + skipped <= steps[i].end || (i + 1 == steps.size() && tokens == 0);
+      };
+      for (; token < draft.ends.size() && belongs(); ++token) {
         ++tokens;
         entry.ms += draft.ms[token];
-      }
-      // A token that reaches over the last step's end was cut, but had to be generated to be cut.
-      if (i + 1 == steps.size() && token < draft.ends.size() && tokens == 0) {
-        tokens = 1;
-        entry.ms = draft.ms[token];
+        if (token >= draft.drafted.size()) continue;
+        entry.tokens_drafted += draft.drafted[token];
+        entry.tokens_accepted += draft.accepted[token];
       }
       out.steps.push_back(std::move(entry));
     }

@@ -59,6 +59,7 @@ struct CompletionOptions {
   std::optional<int> passes;   // revise passes that may be spent; none: what the depth leaves over, and one if asked for
   float temperature = 0;       // above 0: another draft than the likeliest, for a second try
   std::uint64_t seed = 0;
+  bool speculate = true;       // check guessed tokens where that pays; never changes the text
   std::chrono::milliseconds deadline{0};  // from the start of complete(); 0: none
 };
 
@@ -91,6 +92,8 @@ struct LoopStep {
   std::size_t tokens_generated = 0;
   std::size_t tokens_revised = 0;
   double ms = 0;
+  std::size_t tokens_drafted = 0;   // guesses that were checked on the way
+  std::size_t tokens_accepted = 0;  // of them, what the model went on with
 };
 
 struct CompletionTimings {
@@ -105,6 +108,8 @@ struct CompletionTimings {
   std::size_t computed_tokens = 0;    // of the prompt, by this request
   std::size_t prefetched_tokens = 0;  // of this and other prompts of the document, computed since the answer before
   std::size_t generated_tokens = 0;
+  std::size_t drafted_tokens = 0;     // guesses at generated tokens that were checked
+  std::size_t accepted_tokens = 0;    // of them, those that were right
 };
 
 struct Completion {

@@ -23,6 +23,8 @@ Json steps_json(const std::vector<LoopStep>& steps) {
                     {"depth", step.depth},
                     {"tokens_generated", step.tokens_generated},
                     {"tokens_revised", step.tokens_revised},
+                    {"tokens_drafted", step.tokens_drafted},
+                    {"tokens_accepted", step.tokens_accepted},
                     {"ms", rounded(step.ms)}});
   }
   return list;
@@ -50,7 +52,9 @@ Json report(const Completion& completion, context::Language language, const std:
             {"reused", t.reused_tokens},
             {"computed", t.computed_tokens},
             {"prefetched", t.prefetched_tokens},
-            {"generated", t.generated_tokens}}},
+            {"generated", t.generated_tokens},
+            {"drafted", t.drafted_tokens},
+            {"accepted", t.accepted_tokens}}},
           {"model", model},
           {"device", device},
           {"replace_after", completion.replace_after},
@@ -61,7 +65,7 @@ Json report(const inference::GenerateResult& result, int depth, const std::strin
   const inference::Timings& t = result.timings;
   // Tokens that were guessed and then checked in a batch stand apart from those the model came to one by one.
   std::vector<LoopStep> steps{{1, "text", StepKind::draft, depth, result.tokens.size() - t.accepted_tokens, 0, t.decode_ms - t.verify_ms}};
-  if (t.verify_runs > 0) steps.push_back({2, "guesses", StepKind::verify, depth, t.accepted_tokens, 0, t.verify_ms});
+  if (t.verify_runs > 0) steps.push_back({2, "guesses", StepKind::verify, depth, t.accepted_tokens, 0, t.verify_ms, t.drafted_tokens, t.accepted_tokens});
   return {{"text", result.text},
           {"loop_depth", depth},
           {"loop_steps", steps_json(steps)},
@@ -90,6 +94,9 @@ std::string describe_steps(const std::vector<LoopStep>& steps) {
     std::snprintf(line, sizeof line, "  %2d  %-6s  %-14s %-8s %4zu tokens %8.1f ms\n", step.step, kind.c_str(),
                   step.focus.substr(0, 40).c_str(), depth.c_str(), tokens, step.ms);
     lines += line;
+    if (step.tokens_drafted == 0) continue;
+    lines.pop_back();
+    lines += ", " + std::to_string(step.tokens_accepted) + " of " + std::to_string(step.tokens_drafted) + " guesses right\n";
   }
   return lines;
 }

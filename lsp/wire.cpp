@@ -71,7 +71,7 @@ StopRule read_rule(const Json& json) {
 Json to_json(const inference::GenerateParams& params) {
   Json json = {{"depth", params.depth}, {"max_tokens", params.max_tokens}, {"temperature", params.temperature},
                {"top_p", params.top_p}, {"seed", params.seed}, {"banned", params.banned_first},
-               {"background", params.background}};
+               {"background", params.background}, {"speculate", params.speculate}};
   if (params.deadline) json["ms_left"] = std::chrono::duration<double, std::milli>(*params.deadline - Clock::now()).count();
   if (params.stop_rule) {
     const StopRule* rule = params.stop_rule.target<StopRule>();
@@ -90,6 +90,7 @@ inference::GenerateParams read_params(const Json& json) {
   json.at("seed").get_to(params.seed);
   json.at("banned").get_to(params.banned_first);
   json.at("background").get_to(params.background);
+  json.at("speculate").get_to(params.speculate);
   if (json.contains("ms_left")) {
     // A day is as good as for ever, and cannot overflow.
     const double left = std::clamp(json.at("ms_left").get<double>(), 0.0, 864e5);
@@ -167,7 +168,7 @@ Request read_request(std::string_view message) {
 std::string encode(const Answer& answer) {
   const inference::GenerateResult& result = answer.result;
   return pack({{"id", answer.id}, {"error", answer.error}, {"text", result.text}, {"tokens", result.tokens},
-               {"logprobs", result.logprobs}, {"token_ms", result.token_ms}, {"finish", static_cast<int>(result.finish)},
+               {"logprobs", result.logprobs}, {"token_ms", result.token_ms}, {"guesses", result.drafted}, {"right", result.accepted}, {"finish", static_cast<int>(result.finish)},
                {"timings", to_json(result.timings)}});
 }
 
@@ -180,6 +181,8 @@ Answer read_answer(std::string_view message) {
     json.at("tokens").get_to(answer.result.tokens);
     json.at("logprobs").get_to(answer.result.logprobs);
     json.at("token_ms").get_to(answer.result.token_ms);
+    json.at("guesses").get_to(answer.result.drafted);
+    json.at("right").get_to(answer.result.accepted);
     answer.result.finish = static_cast<inference::FinishReason>(json.at("finish").get<int>());
     answer.result.timings = read_timings(json.at("timings"));
     return answer;

@@ -1,13 +1,16 @@
-// `loopd bench decode --speculation`: tokens a second with guessed tokens and without, where text repeats and where not.
+// `loopd bench decode --speculation`: tokens a second with guessed tokens and without, where text repeats and where not,
+// and by syntax class in recorded typing.
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "lsp/commands/bench_typing.h"
 #include "lsp/commands/commands.h"
 #include "lsp/commands/open_model.h"
 #include "lsp/json_rpc.h"
@@ -114,6 +117,14 @@ void measure(const std::shared_ptr<const inference::Engine>& engine, const Sampl
   figures.speculative_ms += median(speculative);
 }
 
+void print(const Json& row) {
+  const std::string depth = row.at("depth").is_string() ? row.at("depth").get<std::string>() : std::to_string(row.at("depth").get<int>());
+  std::printf("%-10s %6s %7zu %8zu %6zu %15.0f %13.0f %6.2f\n", row.at("text").get<std::string>().c_str(), depth.c_str(),
+              row.at("tokens").get<std::size_t>(), row.at("drafted").get<std::size_t>(), row.at("accepted").get<std::size_t>(),
+              row.at("plain_tokens_per_s").get<double>(), row.at("tokens_per_s").get<double>(), row.at("ratio").get<double>());
+  std::fflush(stdout);
+}
+
 }  // namespace
 
 int bench_speculation(const Options& options, const Settings& settings) {
@@ -121,7 +132,7 @@ int bench_speculation(const Options& options, const Settings& settings) {
   std::vector<int> depths = options.depths;
   if (depths.empty()) depths = {1, 2};
   Json rows = Json::array();
-  if (!options.json) std::puts("text       depth  tokens  guessed  right  tokens/s plain  with guesses  ratio");
+  if (!options.json) std::puts("text        depth  tokens  guessed  right  tokens/s plain  with guesses  ratio");
   for (const std::string kind : {"repeating", "other"}) {
     for (const int depth : depths) {
       Figures figures;
@@ -133,11 +144,15 @@ int bench_speculation(const Options& options, const Settings& settings) {
       rows.push_back({{"bench", "speculation"}, {"text", kind}, {"depth", depth}, {"tokens", figures.tokens}, {"drafted", figures.drafted},
                       {"accepted", figures.accepted}, {"plain_tokens_per_s", plain}, {"tokens_per_s", speculative}, {"ratio", speculative / plain},
                       {"device", engine->info().device}, {"threads", engine->info().threads}});
-      if (!options.json) {
-        std::printf("%-10s %5d %7zu %8zu %6zu %15.0f %13.0f %6.2f\n", kind.c_str(), depth, figures.tokens, figures.drafted, figures.accepted, plain,
-                    speculative, speculative / plain);
-      }
-      std::fflush(stdout);
+      if (!options.json) print(rows.back());
+    }
+  }
+  std::vector<std::optional<int>> typed(options.depths.begin(), options.depths.end());
+  if (typed.empty()) typed = {std::nullopt};  // the policy's
+  for (const auto& depth : typed) {
+    for (Json& row : bench_typing(engine, depth, options.limit, settings)) {
+      if (!options.json) print(row);
+      rows.push_back(std::move(row));
     }
   }
   if (options.json) std::puts(to_text(rows).c_str());

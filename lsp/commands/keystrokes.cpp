@@ -17,6 +17,7 @@
 
 #include "lsp/commands/commands.h"
 #include "lsp/commands/open_model.h"
+#include "lsp/commands/recording.h"
 #include "lsp/commands/typing_client.h"
 #include "lsp/json_rpc.h"
 
@@ -24,19 +25,6 @@ namespace lsp {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Those that come with loopd, beside the build folder that this binary lies in.
-std::vector<std::string> recordings_at_hand() {
-  const fs::path folder = (fs::read_symlink("/proc/self/exe").parent_path() / "../../bench/keystrokes").lexically_normal();
-  std::vector<std::string> files;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().extension() == ".jsonl") files.push_back(entry.path().string());
-  }
-  if (files.empty()) throw std::runtime_error("there are no recordings in " + folder.string() + "; name some: loopd bench keystrokes FILE.jsonl");
-  std::sort(files.begin(), files.end());
-  return files;
-}
 
 // A runtime folder of this run alone, so that its engine process serves nobody else and is told from others.
 class RuntimeFolder {
@@ -121,6 +109,14 @@ void add(TypingFigures& to, const TypingFigures& more) {
   to.computed_tokens += more.computed_tokens;
   to.prefetched_tokens += more.prefetched_tokens;
   to.generated_tokens += more.generated_tokens;
+  for (const auto& [name, guesses] : more.guesses) {
+    TypingFigures::Guesses& sum = to.guesses[name];
+    sum.answers += guesses.answers;
+    sum.generated += guesses.generated;
+    sum.drafted += guesses.drafted;
+    sum.accepted += guesses.accepted;
+    sum.decode_ms += guesses.decode_ms;
+  }
 }
 
 // All clients begin once the last of them is warm.
@@ -173,6 +169,17 @@ Json spread(const std::vector<double>& ms) {
   return {{"count", ms.size()}, {"p50", percentile(ms, 0.5)}, {"p90", percentile(ms, 0.9)}, {"p99", percentile(ms, 0.99)}};
 }
 
+// How many tokens were guessed, and the time of those generated; what guessing saves, bench decode --speculation says.
+Json guesses_of(const TypingFigures& f) {
+  Json classes = Json::object();
+  for (const auto& [name, guesses] : f.guesses) {
+    if (guesses.generated == 0) continue;
+    classes[name] = {{"answers", guesses.answers}, {"generated", guesses.generated}, {"drafted", guesses.drafted},
+                     {"accepted", guesses.accepted}, {"ms_per_token", guesses.decode_ms / static_cast<double>(guesses.generated)}};
+  }
+  return classes;
+}
+
 Json figures(const Run& run, int depth, int clients, const Options& options) {
   const TypingFigures& f = run.all;
   double tokens = 0;
@@ -188,7 +195,8 @@ Json figures(const Run& run, int depth, int clients, const Options& options) {
           {"computed_tokens", f.computed_tokens}, {"generated_tokens", f.generated_tokens}, {"shown", f.shown}, {"taken", f.taken},
           {"taken_characters", f.taken_characters}, {"cpu_s", run.used.cpu_s},
           {"cpu_ms_per_key", 1e3 * run.used.cpu_s / static_cast<double>(std::max<std::size_t>(1, f.keys))},
-          {"cpu_s_per_taken_character", f.taken_characters == 0 ? Json() : Json(run.used.cpu_s / taken)}, {"rss_mb", run.used.rss_mb}};
+          {"cpu_s_per_taken_character", f.taken_characters == 0 ? Json() : Json(run.used.cpu_s / taken)}, {"rss_mb", run.used.rss_mb},
+          {"guesses", guesses_of(f)}};
 }
 
 void print(const Json& row) {
@@ -200,6 +208,11 @@ void print(const Json& row) {
               row.at("cancelled_pct").get<double>(), row.at("from_memory_pct").get<double>(), row.at("tokens_per_key").get<double>(),
               row.at("keys_of_4_tokens_pct").get<double>(), row.at("taken_characters").get<std::size_t>(), row.at("cpu_ms_per_key").get<double>(),
               row.at("rss_mb").get<double>());
+  for (const auto& [name, guesses] : row.at("guesses").items()) {
+    std::printf("       %-10s %zu answers, %zu tokens of %.2f ms, %zu of %zu guesses right\n", name.c_str(), guesses.at("answers").get<std::size_t>(),
+                guesses.at("generated").get<std::size_t>(), guesses.at("ms_per_token").get<double>(), guesses.at("accepted").get<std::size_t>(),
+                guesses.at("drafted").get<std::size_t>());
+  }
   std::fflush(stdout);
 }
 

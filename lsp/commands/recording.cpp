@@ -1,6 +1,8 @@
 // JSON lines: the file first, then one event each.
 #include "lsp/commands/recording.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 
@@ -54,6 +56,19 @@ Recording read_recording(const std::string& file) {
   }
   if (recording.events.empty()) throw std::runtime_error(file + ": holds no key");
   return recording;
+}
+
+std::vector<std::string> recordings_at_hand() {
+  namespace fs = std::filesystem;
+  const fs::path folder = (fs::read_symlink("/proc/self/exe").parent_path() / "../../bench/keystrokes").lexically_normal();
+  std::vector<std::string> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().extension() == ".jsonl") files.push_back(entry.path().string());
+  }
+  if (files.empty()) throw std::runtime_error("there are no recordings in " + folder.string() + "; name some: loopd bench keystrokes FILE.jsonl");
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
 }  // namespace lsp

@@ -28,4 +28,8 @@ struct Recording {
 // Reads what bench/keystrokes/record.py writes. Throws std::runtime_error naming file and line.
 Recording read_recording(const std::string& file);
 
+// The files of those that come with loopd, beside the build folder that this binary lies in. Throws std::runtime_error
+// where there are none.
+std::vector<std::string> recordings_at_hand();
+
 }  // namespace lsp

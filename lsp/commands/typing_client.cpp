@@ -301,6 +301,12 @@ struct TypingClient::State : std::enable_shared_from_this<TypingClient::State> {
       figures.computed_tokens += tokens.value("computed", std::size_t{0});
       figures.prefetched_tokens += tokens.value("prefetched", std::size_t{0});
       figures.generated_tokens += tokens.value("generated", std::size_t{0});
+      TypingFigures::Guesses& guesses = figures.guesses[report.value("syntax_class", "none")];
+      ++guesses.answers;
+      guesses.generated += tokens.value("generated", std::size_t{0});
+      guesses.drafted += tokens.value("drafted", std::size_t{0});
+      guesses.accepted += tokens.value("accepted", std::size_t{0});
+      guesses.decode_ms += report.at("timings_ms").value("decode", 0.0);
       computed = tokens.value("computed", std::size_t{0}) + tokens.value("prefetched", std::size_t{0});
       if (!jumped && !figures.key_ms.empty()) figures.model_ms.push_back(figures.key_ms.back());
     } else {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +38,12 @@ struct TypingFigures {
   std::size_t computed_tokens = 0;   // of prompts, inside requests
   std::size_t prefetched_tokens = 0;  // of prompts, ahead of requests
   std::size_t generated_tokens = 0;
+  // Of answers for which the model ran, by syntax class.
+  struct Guesses {
+    std::size_t answers = 0, generated = 0, drafted = 0, accepted = 0;  // tokens, but for the answers
+    double decode_ms = 0;
+  };
+  std::map<std::string, Guesses> guesses;
 };
 
 class TypingClient {

@@ -61,7 +61,7 @@ test('VS Code, languageclient 11: the depth of a class can be set, and explain t
   assert.ok(explained.loop_steps.length > 0);
   for (const step of explained.loop_steps) {
     assert.ok(['draft', 'verify', 'revise'].includes(step.kind));
-    for (const key of ['step', 'depth', 'tokens_generated', 'tokens_revised', 'ms']) assert.equal(typeof step[key], 'number', key);
+    for (const key of ['step', 'depth', 'tokens_generated', 'tokens_revised', 'tokens_drafted', 'tokens_accepted', 'ms']) assert.equal(typeof step[key], 'number', key);
   }
   assert.equal(await client.stop(), 0);
 });

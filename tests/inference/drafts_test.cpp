@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <numeric>
+
 #include "inference/engine.h"
 #include "tests/inference/tiny_model.h"
 
@@ -118,6 +120,11 @@ TEST_CASE("drafts never change what is generated, under any limit, at any depth,
               drafted += got.timings.drafted_tokens;
               accepted += got.timings.accepted_tokens;
               CHECK(got.timings.accepted_tokens <= got.timings.drafted_tokens);
+              REQUIRE(got.drafted.size() == got.tokens.size());
+              REQUIRE(got.accepted.size() == got.tokens.size());
+              CHECK(std::accumulate(got.drafted.begin(), got.drafted.end(), std::size_t{0}) == got.timings.drafted_tokens);
+              CHECK(std::accumulate(got.accepted.begin(), got.accepted.end(), std::size_t{0}) == got.timings.accepted_tokens);
+              for (std::size_t i = 0; i < got.tokens.size(); ++i) CHECK(got.accepted[i] <= got.drafted[i]);
               wrong += got.timings.drafted_tokens - got.timings.accepted_tokens;
               if (time == 0 && depth > 1) shallow += got.timings.accepted_tokens;
             }

@@ -3,8 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "lsp/report.h"
 
 using lsp::Completion;
 using lsp::CompletionInput;
@@ -23,6 +28,7 @@ struct Script {
   std::vector<std::size_t> segments{};
   std::vector<inference::GenerateParams> params{};
   std::vector<int> prefilled{};
+  std::vector<std::uint8_t> drafted{}, accepted{};  // beside each token; may be empty
 
   ModelPort port() {
     ModelPort port;
@@ -57,6 +63,10 @@ struct Script {
         }
       }
       result.timings.generated_tokens = result.tokens.size();
+      result.drafted = drafted;
+      result.accepted = accepted;
+      for (const std::size_t n : drafted) result.timings.drafted_tokens += n;
+      for (const std::size_t n : accepted) result.timings.accepted_tokens += n;
       return result;
     };
     port.prefill = [this](const std::string&, const inference::FimPrompt& prompt, int depth, std::stop_token) {
@@ -104,6 +114,28 @@ TEST_CASE("a good draft is shown, with its trace") {
   CHECK(script.prefixes[0] == "def add(a, b):\n    return ");
   CHECK(script.suffixes[0] == "\n");
   CHECK_FALSE(completion.explain.empty());
+}
+
+TEST_CASE("the trace says for each step how many tokens were guessed, and how many rightly") {
+  Script script{{"x = 1\n    return x"}};
+  script.drafted.assign(18, 0);
+  script.accepted.assign(18, 0);
+  script.drafted[1] = 4, script.accepted[1] = 3;   // in "x = 1"
+  script.drafted[12] = 2, script.accepted[12] = 2;  // in "return x"
+  const auto completion = complete(script.port(), at("def f():\n    |\n"), {});
+  REQUIRE(completion.text == "x = 1\n    return x");
+  REQUIRE(kinds(completion) == "draft draft verify ");
+  CHECK(completion.steps[0].tokens_drafted == 4);
+  CHECK(completion.steps[0].tokens_accepted == 3);
+  CHECK(completion.steps[1].tokens_drafted == 2);
+  CHECK(completion.steps[1].tokens_accepted == 2);
+  CHECK(completion.timings.drafted_tokens == 6);
+  CHECK(completion.timings.accepted_tokens == 5);
+  const auto json = lsp::report(completion, context::Language::python, "m", "cpu");
+  CHECK(json.at("loop_steps").at(0).at("tokens_drafted") == 4);
+  CHECK(json.at("loop_steps").at(1).at("tokens_accepted") == 2);
+  CHECK(json.at("tokens").at("drafted") == 6);
+  CHECK(lsp::describe_steps(completion.steps).find("3 of 4 guesses right\n") != std::string::npos);
 }
 
 TEST_CASE("comments and strings are left alone unless they are wanted") {

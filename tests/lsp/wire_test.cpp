@@ -115,12 +115,16 @@ TEST_CASE("answers and greetings arrive as they were sent") {
   answer.result.tokens = {1, 2};
   answer.result.logprobs = {-0.1f, -2.5e-7f};
   answer.result.token_ms = {1.5, 2.25};
+  answer.result.drafted = {3, 0};
+  answer.result.accepted = {1, 0};
   answer.result.finish = inference::FinishReason::stop_rule;
   answer.result.timings = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
   const Answer got = read_answer(encode(answer));
   CHECK(encode(got) == encode(answer));
   CHECK(got.result.text == no_utf8);
   CHECK(got.result.logprobs == answer.result.logprobs);
+  CHECK(got.result.drafted == answer.result.drafted);
+  CHECK(got.result.accepted == answer.result.accepted);
   CHECK(got.result.finish == inference::FinishReason::stop_rule);
   CHECK(got.result.timings.generated_tokens == 6);
   CHECK(got.result.timings.accepted_tokens == 9);
