@@ -31,6 +31,7 @@ Decoder::Decoder(const Engine& engine, Lane& lane, const GenerateParams& params,
 
 void Decoder::run(GenerateResult& result, const std::stop_token& stop) {
   result.finish = decode(result, stop);
+  if (result.finish == FinishReason::end_token || result.finish == FinishReason::stop_rule) learn_end();
   drop_drafts();
 }
 
@@ -151,6 +152,14 @@ void Decoder::learn(TokenId token) {
     guess_ = {};
     guessed_ = 0;
   }
+}
+
+// Whatever was guessed to come behind the end was of no use. Short answers, of which most guesses reach over the end, would
+// otherwise look as good as long ones.
+void Decoder::learn_end() {
+  if (!speculation_) return;
+  if (guessed_ < guess_.tokens.size()) speculation_->gate.learn(guess_.matched + guessed_, false);
+  if (shallow_ && settled_ < lane_.tokens().size()) speculation_->gate.learn_shallow(false);
 }
 
 void Decoder::drop_drafts() {

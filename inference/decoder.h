@@ -40,6 +40,7 @@ class Decoder {
   // Appends drafts to the lane; false where `stop` was requested.
   bool draft(std::size_t most, const std::stop_token& stop);
   void learn(TokenId token);
+  void learn_end();
   void drop_drafts();
 
   const Engine& engine_;

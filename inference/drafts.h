@@ -10,7 +10,7 @@
 
 namespace inference {
 
-// Text to copy from, beside the timeline itself: past answers, text that was edited away, what the caller handed in.
+// Text to copy from, beside the timeline itself: past answers, text that was edited away.
 class Drafts {
  public:
   // The newest counts most where several places match equally; the oldest is forgotten beyond 8,192 tokens.

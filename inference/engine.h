@@ -70,8 +70,6 @@ struct GenerateParams {
   // Called after each token with the whole text so far (without `forced`); true ends generation ("stop_rule").
   std::function<bool(std::string_view)> stop_rule;
   std::optional<std::chrono::steady_clock::time_point> deadline;
-  // Texts that what is generated may repeat: past versions, text cut elsewhere. They change how long it takes, nothing else.
-  std::vector<std::string> copy_from;
   bool speculate = true;  // check several guessed tokens at once where that pays; never changes the result
   bool background = false;  // nobody waits for it: whoever serves several callers serves the others first
 };

@@ -36,22 +36,16 @@ struct Session::State {
     }
   }
 
-  // Keeps for drafts what `tokens` are about to replace (past answers, edited text), and texts handed in for the first time.
-  void remember(std::span<const TokenId> tokens, const std::vector<std::string>& copy_from) {
+  // Keeps for drafts what `tokens` are about to replace: past answers, edited text.
+  void remember(std::span<const TokenId> tokens) {
     const std::span<const TokenId> old = lane->tokens();
     const auto common = static_cast<std::size_t>(std::mismatch(old.begin(), old.end(), tokens.begin(), tokens.end()).first - old.begin());
     speculation.drafts.add(old.subspan(common, std::min(old.size() - common, kRemembered)));
-    if (copy_from == copied) return;
-    for (const std::string& text : copy_from) {
-      if (std::find(copied.begin(), copied.end(), text) == copied.end()) speculation.drafts.add(engine->tokenizer().encode(text, false));
-    }
-    copied = copy_from;
   }
 
   std::shared_ptr<const Engine> engine;
   std::unique_ptr<Lane> lane;
   Speculation speculation;
-  std::vector<std::string> copied;  // what the last caller handed in
 };
 
 Session::Session(std::shared_ptr<const Engine> engine) : state_(std::make_unique<State>(std::move(engine))) {}
@@ -63,7 +57,7 @@ std::size_t Session::cached_tokens() const { return state_->lane->cached(); }
 
 std::size_t Session::adopt(std::span<const TokenId> tokens) {
   state_->check(tokens, 1);
-  state_->remember(tokens, state_->copied);
+  state_->remember(tokens);
   return state_->lane->replace(tokens);
 }
 
@@ -85,7 +79,7 @@ GenerateResult Session::generate(std::span<const TokenId> tokens, const Generate
   const auto start = Clock::now();
   GenerateResult result;
   state_->check(tokens, params.depth);
-  if (params.speculate) state_->remember(tokens, params.copy_from);
+  if (params.speculate) state_->remember(tokens);
   result.timings.prompt_tokens = tokens.size();
   result.timings.reused_tokens = state_->lane->replace(tokens);
   result.timings.computed_tokens = tokens.size() - result.timings.reused_tokens;

@@ -106,7 +106,12 @@ TEST_CASE("drafts never change what is generated, under any limit, at any depth,
             CHECK(want.timings.drafted_tokens == 0);
             params.speculate = true;
             // Something that is nearly what will come.
-            if (variant == 6 && want.tokens.size() > 12) params.copy_from = {engine->tokenizer().decode(std::span(want.tokens).first(9)), "return other"};
+            if (variant == 6 && want.tokens.size() > 12) {
+              auto past = prompt.tokens;
+              past.insert(past.end(), want.tokens.begin(), want.tokens.begin() + 9);
+              past.push_back(want.tokens[0]);
+              drafting.adopt(past);
+            }
             // Twice: the second time the session remembers the first answer.
             for (int time = 0; time < 2; ++time) {
               const auto got = drafting.generate(prompt.tokens, params);
@@ -140,6 +145,26 @@ TEST_CASE("drafts never change what is generated, under any limit, at any depth,
   CHECK(wrong > 100);
   CHECK(shallow > 0);
   MESSAGE(drafted << " drafted, " << accepted << " accepted");
+}
+
+TEST_CASE("guesses that reach over the end of short answers become rare") {
+  const tiny::Model model(41);
+  EngineOptions options;
+  options.model_dir = model.dir();
+  options.device = "cpu";
+  options.threads = 1;
+  const auto engine = Engine::load(options);
+  Session session(engine);
+  const std::string line = "abcdefghijklmnopqrstuvwxyz\n";
+  const auto tokens = engine->tokenizer().encode(line + line + line + "abcdefghijklmno", false);
+  GenerateParams params;
+  params.depth = 1;
+  params.forced = "pq";
+  params.stop_rule = [](std::string_view) { return true; };
+  std::vector<std::size_t> drafted;
+  for (int time = 0; time < 60; ++time) drafted.push_back(session.generate(tokens, params).timings.drafted_tokens);
+  CHECK(drafted.front() > 0);
+  CHECK(drafted.back() == 0);
 }
 
 TEST_CASE("a stop request and a deadline end a drafting generation, and the session goes on as if nothing had been guessed") {
