@@ -18,7 +18,7 @@ namespace lsp {
 
 class Host {
  public:
-  static constexpr std::size_t max_clients = 64;
+  static constexpr std::size_t max_clients = 128;
 
   // `open` gives a connection what it computes with, on the thread of that connection: sessions of its own that take
   // turns with all others. Throws std::runtime_error, which the client is told, where there is no model.

@@ -1,9 +1,14 @@
-// One connection, one request at a time; what still comes of an older one is skipped by its number.
+// One request at a time on a connection, where what still comes of an older one is skipped by its number; as many
+// connections as there are requests at once.
 #include "lsp/remote_engine.h"
 
+#include <algorithm>
 #include <future>
+#include <list>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <unordered_map>
 #include <utility>
 
 #include <sys/eventfd.h>
@@ -54,15 +59,31 @@ inference::GenerateResult unfinished(inference::FinishReason reason) {
   return result;
 }
 
-struct RemoteEngine {
-  explicit RemoteEngine(RemoteOptions given) : options(std::move(given)) {}
-
+// What all connections of this process share: how to make one, and the model in this process once sharing is over.
+struct Sharing {
   RemoteOptions options;
+  std::mutex mutex;
+  std::optional<LoadedModel> own;
+
+  const LoadedModel* own_if_loaded() {
+    const std::lock_guard lock(mutex);
+    return own ? &*own : nullptr;
+  }
+  void load_own() {
+    const std::lock_guard lock(mutex);
+    if (!own) own = options.own();
+  }
+};
+
+struct RemoteEngine {
+  explicit RemoteEngine(std::shared_ptr<Sharing> given) : sharing(std::move(given)), options(sharing->options) {}
+
+  std::shared_ptr<Sharing> sharing;
+  const RemoteOptions& options;
   StopSignal stopped;
   std::optional<Channel> channel;
   std::optional<Greeting> greeting;  // of `channel`, once it has come
   std::uint64_t last_id = 0;
-  std::optional<LoadedModel> own;  // once sharing is over
 
   // What a request is called in our own engine.
   using Call = std::function<inference::GenerateResult(const LoadedModel&)>;
@@ -127,20 +148,69 @@ struct RemoteEngine {
   inference::GenerateResult ask(Request request, const std::stop_token& stop, const Call& here) {
     stopped.clear();
     const std::stop_callback wake(stop, [this] { stopped.raise(); });
-    for (int attempt = 0; attempt < attempts && !own; ++attempt) {
+    for (int attempt = 0; attempt < attempts && !sharing->own_if_loaded(); ++attempt) {
       try {
         if (!connect()) return unfinished(inference::FinishReason::cancelled);
         if (auto result = exchange(request)) return std::move(*result);
         log_line("the engine process is gone; going on with the next");
       } catch (const CannotShare& error) {
         log_line(std::string("the engine is no longer shared: ") + error.what());
-        own = options.own();
+        sharing->load_own();
       }
       drop();
     }
-    if (own) return here(*own);
+    if (const LoadedModel* own = sharing->own_if_loaded()) return here(*own);
     throw std::runtime_error("the engine process died " + std::to_string(attempts) + " times on this request");
   }
+};
+
+// The connections of this process. A document stays with one while that is free, because the host keeps its cache there.
+class Connections {
+ public:
+  explicit Connections(RemoteOptions options) : sharing_(std::make_shared<Sharing>(std::move(options))) { all_.emplace_back(sharing_); }
+
+  RemoteEngine& first() { return all_.front().engine; }
+
+  inference::GenerateResult ask(Request request, const std::stop_token& stop, const RemoteEngine::Call& here) {
+    const Use use(*this, request.session);
+    return use.one->engine.ask(std::move(request), stop, here);
+  }
+
+ private:
+  struct One {
+    explicit One(const std::shared_ptr<Sharing>& sharing) : engine(sharing) {}
+    RemoteEngine engine;
+    bool used = false;
+  };
+  struct Use {
+    Use(Connections& given, const std::string& session) : all(given), one(all.take(session)) {}
+    ~Use() {
+      const std::lock_guard lock(all.mutex_);
+      one->used = false;
+    }
+    Use(const Use&) = delete;
+    Use& operator=(const Use&) = delete;
+    Connections& all;
+    One* one;
+  };
+
+  One* take(const std::string& session) {
+    const std::lock_guard lock(mutex_);
+    if (homes_.size() > most_homes) homes_.clear();
+    One*& home = homes_[session];
+    if (!home || home->used) {
+      const auto free = std::find_if(all_.begin(), all_.end(), [](const One& one) { return !one.used; });
+      home = free != all_.end() ? &*free : &all_.emplace_back(sharing_);
+    }
+    home->used = true;
+    return home;
+  }
+
+  static constexpr std::size_t most_homes = 1000;
+  const std::shared_ptr<Sharing> sharing_;
+  std::mutex mutex_;  // guards what follows, but for the engines in use
+  std::list<One> all_;
+  std::unordered_map<std::string, One*> homes_;  // by session
 };
 
 Request request_for(Request::Kind kind, const std::string& session, const inference::FimPrompt& prompt) {
@@ -157,15 +227,16 @@ Request request_for(Request::Kind kind, const std::string& session, const infere
 }  // namespace
 
 LoadedModel share_engine(RemoteOptions options, std::stop_token given_up) {
-  const auto remote = std::make_shared<RemoteEngine>(std::move(options));
-  const std::stop_callback wake(std::move(given_up), [remote] { remote->stopped.raise(); });
+  const auto remote = std::make_shared<Connections>(std::move(options));
+  RemoteEngine& first = remote->first();
+  const std::stop_callback wake(std::move(given_up), [&first] { first.stopped.raise(); });
   // Meanwhile, because it takes as long as the engine process takes to load.
-  auto reading = std::async(std::launch::async, [file = remote->options.model_dir + "/tokenizer.json"] {
+  auto reading = std::async(std::launch::async, [file = first.options.model_dir + "/tokenizer.json"] {
     return std::make_shared<const inference::Tokenizer>(inference::Tokenizer::load(file));
   });
-  if (!remote->connect()) throw std::runtime_error("loopd ends");
+  if (!first.connect()) throw std::runtime_error("loopd ends");
   const auto tokenizer = reading.get();
-  const Greeting& greeting = *remote->greeting;
+  const Greeting& greeting = *first.greeting;
   LoadedModel loaded;
   loaded.model = greeting.model;
   loaded.device = greeting.device;

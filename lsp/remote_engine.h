@@ -20,8 +20,9 @@ struct RemoteOptions {
 };
 
 // Connects, and waits until the model is loaded there. Throws CannotShare, or std::runtime_error where the model cannot be
-// loaded or `given_up` was requested while it was. Its functions are for one thread; they throw std::runtime_error where the engine failed, or died on the same
-// request three times: then the request is the reason, and nothing is to be gained by computing it in this process.
+// loaded or `given_up` was requested while it was. Its functions throw std::runtime_error where the engine failed, or died
+// on the same request three times: then the request is the reason, and nothing is to be gained by computing it in this
+// process. Several threads may call them at once, each on a connection of its own.
 LoadedModel share_engine(RemoteOptions options, std::stop_token given_up);
 
 }  // namespace lsp

@@ -1,4 +1,4 @@
-// One queue, one thread; the only place on the engine thread where exceptions are caught.
+// One queue, some threads; the only place on them where exceptions are caught.
 #include "lsp/scheduler.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ struct Scheduler::Entry {
   }
 };
 
-Scheduler::Scheduler() : thread_([this] { run(); }) {}
+Scheduler::Scheduler(std::size_t lanes) : most_lanes_(std::max<std::size_t>(1, lanes)) {}
 
 Scheduler::~Scheduler() { stop(); }
 
@@ -32,9 +32,10 @@ void Scheduler::submit(Job job) {
     const std::lock_guard lock(mutex_);
     if (!entry->job.document.empty()) supersede_locked(entry->job.document, entry->background(), dropped);
     // A request does not wait for what nobody waits for.
-    if (running_ && running_->background() && !entry->background()) {
-      running_->superseded = true;
-      running_->stop.request_stop();
+    for (const EntryPtr& running : running_) {
+      if (entry->background() || !running->background()) continue;
+      running->superseded = true;
+      running->stop.request_stop();
     }
     if (stopping_) {
       refused = Outcome::cancelled;
@@ -42,9 +43,10 @@ void Scheduler::submit(Job job) {
       refused = Outcome::refused;
     } else {
       waiting_.push_back(entry);
+      if (waiting_.size() > idle_ && lanes_.size() < most_lanes_) lanes_.emplace_back([this] { run(); });
     }
   }
-  changed_.notify_one();
+  changed_.notify_all();
   for (const auto& old : dropped) old->finish(Outcome::superseded);
   if (refused) entry->finish(*refused);
 }
@@ -64,11 +66,13 @@ void Scheduler::stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     dropped.swap(waiting_);
-    if (running_) running_->stop.request_stop();
+    for (const EntryPtr& running : running_) running->stop.request_stop();
   }
-  changed_.notify_one();
+  changed_.notify_all();
   for (const auto& old : dropped) old->finish(Outcome::cancelled);
-  if (thread_.joinable()) thread_.join();
+  for (std::jthread& lane : lanes_) {
+    if (lane.joinable()) lane.join();
+  }
 }
 
 void Scheduler::supersede_locked(const std::string& document, bool background_only, std::deque<EntryPtr>& dropped) {
@@ -83,19 +87,36 @@ void Scheduler::supersede_locked(const std::string& document, bool background_on
       ++entry;
     }
   }
-  if (running_ && stale(running_)) {
-    running_->superseded = true;
-    running_->stop.request_stop();
+  for (const EntryPtr& running : running_) {
+    if (!stale(running)) continue;
+    running->superseded = true;
+    running->stop.request_stop();
   }
 }
 
-// The oldest request, else the oldest background job, else nothing.
+bool Scheduler::may_start_locked(const Entry& entry) const {
+  if (entry.job.alone || entry.background()) return running_.empty();
+  return std::none_of(running_.begin(), running_.end(), [&](const EntryPtr& running) {
+    return running->job.alone || (!entry.job.document.empty() && running->job.document == entry.job.document);
+  });
+}
+
+// The oldest request that may start, else the oldest background job, else nothing.
 Scheduler::EntryPtr Scheduler::next_locked() {
-  if (waiting_.empty()) return nullptr;
-  auto chosen = std::find_if(waiting_.begin(), waiting_.end(), [](const EntryPtr& entry) { return !entry->background(); });
-  if (chosen == waiting_.end()) chosen = waiting_.begin();
+  auto chosen = waiting_.end();
+  for (auto entry = waiting_.begin(); entry != waiting_.end(); ++entry) {
+    const bool may_start = may_start_locked(**entry);
+    if (may_start && !(*entry)->background()) {
+      chosen = entry;
+      break;
+    }
+    if (may_start && chosen == waiting_.end()) chosen = entry;
+    if ((*entry)->job.alone) break;
+  }
+  if (chosen == waiting_.end()) return nullptr;
   EntryPtr entry = *chosen;
   waiting_.erase(chosen);
+  running_.push_back(entry);
   return entry;
 }
 
@@ -104,34 +125,42 @@ void Scheduler::run() {
     EntryPtr entry;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
-      if (stopping_) return;
-      entry = next_locked();
-      running_ = entry;
+      ++idle_;
+      changed_.wait(lock, [&] { return stopping_ || (entry = next_locked()); });
+      --idle_;
+      if (!entry) return;
     }
-    Outcome outcome = Outcome::done;
-    std::string error;
-    {
-      // Cancellation by the client reaches the work through the same token as everything else that makes it stale.
-      const std::stop_callback forward(entry->job.cancelled, [&] { entry->stop.request_stop(); });
-      try {
-        if (!entry->stop.stop_requested()) entry->job.work(entry->stop.get_token());
-      } catch (const std::exception& thrown) {
-        outcome = Outcome::failed;
-        error = thrown.what();
-      }
-    }
+    run(entry);
     {
       const std::lock_guard lock(mutex_);
-      running_ = nullptr;
-      if (entry->superseded) {
-        outcome = Outcome::superseded;
-      } else if (entry->stop.stop_requested()) {
-        outcome = Outcome::cancelled;
-      }
+      std::erase(running_, entry);
     }
-    entry->finish(outcome, error);
+    changed_.notify_all();  // what waited for it to end
   }
+}
+
+void Scheduler::run(const EntryPtr& entry) {
+  Outcome outcome = Outcome::done;
+  std::string error;
+  {
+    // Cancellation by the client reaches the work through the same token as everything else that makes it stale.
+    const std::stop_callback forward(entry->job.cancelled, [&] { entry->stop.request_stop(); });
+    try {
+      if (!entry->stop.stop_requested()) entry->job.work(entry->stop.get_token());
+    } catch (const std::exception& thrown) {
+      outcome = Outcome::failed;
+      error = thrown.what();
+    }
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (entry->superseded) {
+      outcome = Outcome::superseded;
+    } else if (entry->stop.stop_requested()) {
+      outcome = Outcome::cancelled;
+    }
+  }
+  entry->finish(outcome, error);
 }
 
 }  // namespace lsp

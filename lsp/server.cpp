@@ -22,7 +22,10 @@
 namespace lsp {
 namespace {
 
-// The model, as the engine thread's work sees it; no other thread looks inside.
+// Documents and actions that are computed for at once, by turns; more wait for one of them to end.
+constexpr std::size_t lanes = 8;
+
+// The model, as the work on the lanes sees it. It is replaced while no other work runs.
 struct EngineSide {
   std::optional<LoadedModel> model;
 };
@@ -47,7 +50,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   std::vector<std::string> roots;  // paths of the workspace folders
   Status status{"loading", "", "", ""};
   std::shared_ptr<EngineSide> engine = std::make_shared<EngineSide>();
-  Scheduler scheduler;  // its thread ends before what its work refers to goes
+  Scheduler scheduler{lanes};  // its threads end before what their work refers to goes
   std::shared_ptr<CompletionDesk> completions;
   std::shared_ptr<ActionDesk> actions;
 
@@ -149,6 +152,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     publish_status();
     auto loaded = std::make_shared<Status>();
     Job job;
+    job.alone = true;
     job.work = [engine = engine, load = load, settings = settings, loaded](std::stop_token) {
       engine->model.reset();  // first: two models need not fit
       engine->model = load(settings);

@@ -25,7 +25,7 @@ struct ServerHooks {
   std::function<void(std::int64_t process)> watch_process;   // ends loopd when this process, its client, is gone
 };
 
-// A model that is ready. Used on the engine thread alone.
+// A model that is ready. Its functions may be called from several threads at once.
 struct LoadedModel {
   std::string model;    // its folder, or a name
   std::string device;
@@ -34,13 +34,13 @@ struct LoadedModel {
   std::function<inference::GenerateResult(const Sessions::GenerateRequest&, std::stop_token)> generate;
   std::shared_ptr<void> owner;  // keeps alive what the functions refer to
 };
-// Called on the engine thread. Throws std::runtime_error, one line that says what is wrong and what to do.
+// Called while nothing uses a model. Throws std::runtime_error, one line that says what is wrong and what to do.
 using LoadModel = std::function<LoadedModel(const Settings&)>;
 
 class Server {
  public:
   Server(ServerHooks hooks, Settings settings, LoadModel load);
-  ~Server();  // stops and joins the engine thread
+  ~Server();  // stops and joins the threads that compute
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 

@@ -23,26 +23,54 @@ inference::Engine::Encoded encode(const inference::Engine& engine, const inferen
 Sessions::Sessions(std::shared_ptr<const inference::Engine> engine, std::size_t most, Turns* turns)
     : engine_(std::move(engine)), most_(std::max<std::size_t>(1, most)), turns_(turns) {}
 
-inference::Session& Sessions::at(const std::string& name) { return named(name).session; }
-
-Sessions::Named& Sessions::named(const std::string& name) {
-  const auto found = std::find_if(sessions_.begin(), sessions_.end(), [&](const Named& one) { return one.name == name; });
-  if (found != sessions_.end()) {
-    sessions_.splice(sessions_.begin(), sessions_, found);
-  } else {
-    // The old one goes first, so that two caches more than wanted never exist.
-    if (sessions_.size() >= most_) sessions_.pop_back();
-    sessions_.push_front({name, inference::Session(engine_), 0});
+// A session in the hands of one thread.
+class Sessions::Use {
+ public:
+  Use(Sessions& all, const std::string& name) : all_(all) {
+    const std::lock_guard lock(all.mutex_);
+    auto& sessions = all.sessions_;
+    auto found = std::find_if(sessions.begin(), sessions.end(), [&](const Named& one) { return one.name == name && !one.used; });
+    if (found == sessions.end()) {
+      // An old one goes first, so that two caches more than wanted never exist.
+      shrink(all.most_ - 1);
+      found = sessions.insert(sessions.begin(), {name, inference::Session(all.engine_)});
+    }
+    sessions.splice(sessions.begin(), sessions, found);
+    named_ = &*found;
+    named_->used = true;
   }
-  return sessions_.front();
-}
+  ~Use() {
+    const std::lock_guard lock(all_.mutex_);
+    named_->used = false;
+    shrink(all_.most_);  // where more were in use than are kept
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+  Named& operator*() const { return *named_; }
+
+ private:
+  // The least recently used go, but none that is in use.
+  void shrink(std::size_t most) {
+    auto& sessions = all_.sessions_;
+    for (auto one = sessions.end(); sessions.size() > most && one != sessions.begin();) {
+      --one;
+      if (!one->used) one = sessions.erase(one);
+    }
+  }
+
+  Sessions& all_;
+  Named* named_;
+};
 
 // Computes loop 1 of the prompt from `known` tokens on up to its last slice, one slice a turn; what deeper loops need is a
 // window at the end and is left to the caller.
-void Sessions::fill_cache(Named& place, const std::vector<inference::TokenId>& tokens, std::size_t known, Turn& turn, std::stop_token stop) {
+void Sessions::fill_cache(Named& place, const std::vector<inference::TokenId>& tokens, std::size_t known, Turn& turn, std::stop_token stop,
+                          std::optional<std::chrono::steady_clock::time_point> deadline) {
   for (std::size_t end = known + slice; end < tokens.size(); end += slice) {
     const std::span<const inference::TokenId> part(tokens.data(), end);
     if (!place.session.sync(part, 1, stop) || !turn.give_way()) break;
+    if (deadline && std::chrono::steady_clock::now() >= *deadline) break;
   }
 }
 
@@ -60,10 +88,11 @@ inference::GenerateResult Sessions::generate_in(const std::string& name, const i
   const auto start = std::chrono::steady_clock::now();
   Turn turn(turns_, params.background ? Urgency::background : Urgency::request, stop);
   if (!turn.held()) return result;
-  Named& place = named(name);
+  const Use use(*this, name);
+  Named& place = *use;
   const std::size_t reused = place.session.adopt(encoded.tokens);
   result.timings.prompt_tokens = encoded.tokens.size();
-  if (turns_) fill_cache(place, encoded.tokens, reused, turn, stop);
+  if (turns_) fill_cache(place, encoded.tokens, reused, turn, stop, params.deadline);
   if (turn.held() && !stop.stop_requested()) {
     const std::chrono::duration<double, std::milli> filling = std::chrono::steady_clock::now() - start;
     params.stop_rule = [&turn, rule = std::move(params.stop_rule)](std::string_view text) {
@@ -97,7 +126,8 @@ ModelPort Sessions::port() {
     const auto tokens = encode(*engine_, prompt).tokens;
     Turn turn(turns_, Urgency::background, stop);
     if (!turn.held()) return;
-    Named& place = named(name);
+    const Use use(*this, name);
+    Named& place = *use;
     const std::size_t reused = place.session.adopt(tokens);
     if (turns_) fill_cache(place, tokens, reused, turn, stop);
     if (turn.held() && !stop.stop_requested()) place.session.sync(tokens, depth, stop);

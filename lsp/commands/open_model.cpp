@@ -53,16 +53,22 @@ std::shared_ptr<const inference::Engine> open_engine(const Options& options, con
 LoadedModel with_sessions(const std::shared_ptr<const inference::Engine>& engine, Turns* turns) {
   constexpr std::size_t most = 4;  // documents whose cache is kept
   // A GPU runs several requests in one batch, and is fair to them; taking turns would keep them apart.
-  const auto sessions = std::make_shared<Sessions>(engine, most, engine->info().device == "cuda" ? nullptr : turns);
+  struct Owned {
+    Owned(const std::shared_ptr<const inference::Engine>& used, Turns* given)
+        : sessions(used, most, used->info().device == "cuda" ? nullptr : given ? given : &turns) {}
+    Turns turns;  // where nobody else uses the engine
+    Sessions sessions;
+  };
+  const auto owned = std::make_shared<Owned>(engine, turns);
   LoadedModel loaded;
   loaded.model = engine->info().model_dir;
   loaded.device = engine->info().device;
   loaded.summary = describe(engine->info());
-  loaded.port = sessions->port();
-  loaded.generate = [sessions](const Sessions::GenerateRequest& request, std::stop_token stop) {
-    return sessions->generate(request, std::move(stop));
+  loaded.port = owned->sessions.port();
+  loaded.generate = [owned](const Sessions::GenerateRequest& request, std::stop_token stop) {
+    return owned->sessions.generate(request, std::move(stop));
   };
-  loaded.owner = sessions;
+  loaded.owner = owned;
   return loaded;
 }
 

@@ -18,7 +18,7 @@ std::string model_folder(const Options& options, const Settings& settings);
 inference::EngineOptions engine_options(const Options& options, const Settings& settings);
 std::shared_ptr<const inference::Engine> open_engine(const Options& options, const Settings& settings);
 
-// The engine with sessions of its own, for one thread; `turns` where other threads use it, too.
+// The engine with sessions of its own; `turns` where others use it, too.
 LoadedModel with_sessions(const std::shared_ptr<const inference::Engine>& engine, Turns* turns = nullptr);
 
 }  // namespace lsp

@@ -169,6 +169,65 @@ TEST_CASE("one client's generation stands aside for another's after each token")
   CHECK(result.finish == FinishReason::cancelled);
 }
 
+TEST_CASE("two documents of one editor take turns by the token") {
+  Turns turns;
+  const LoadedModel loaded = with_sessions(engine(), &turns);
+  // Only who holds the turn writes.
+  std::string order;
+  std::latch begun(1);
+  std::jthread second;
+  auto params = up_to(12);
+  params.stop_rule = [&](std::string_view) {
+    order += 'a';
+    if (order == "a") begun.count_down();
+    while (order == "a" && turns.waiting() != 1) std::this_thread::yield();
+    return false;
+  };
+  {
+    std::jthread first([&] { loaded.port.generate("a.py", {"a.py", {}, "return a", "\n"}, params, {}); });
+    begun.wait();
+    second = std::jthread([&] {
+      auto short_one = up_to(4);
+      short_one.stop_rule = [&](std::string_view) {
+        order += 'b';
+        return false;
+      };
+      loaded.port.generate("b.py", {"b.py", {}, "self.", "\n"}, short_one, {});
+    });
+  }
+  second.join();
+  CHECK(order.substr(0, 8) == "abababab");
+  CHECK(order.ends_with("aaaa"));
+}
+
+TEST_CASE("one editor's requests for several documents are computed for at once, each document's on its own connection") {
+  std::latch running(1), gate(1);
+  World world([&] {
+    return scripted([&](const std::string& prefix, std::stop_token) {
+      if (prefix == "long") {
+        running.count_down();
+        gate.wait();
+      }
+      return prefix + "!";
+    });
+  });
+  const LoadedModel client = world.client();
+  const auto fill = [&](const char* document, const char* prefix) { return client.port.generate(document, {"", {}, prefix, ""}, up_to(8), {}).text; };
+  CHECK(fill("b.py", "first") == "first!");
+  std::string slow;
+  {
+    std::jthread waits([&] { slow = fill("a.py", "long"); });
+    running.wait();
+    CHECK(fill("b.py", "short") == "short!");
+    CHECK(world.connections == 2);
+    CHECK(fill("b.py", "again") == "again!");
+    gate.count_down();
+  }
+  CHECK(slow == "long!");
+  CHECK(fill("a.py", "next") == "next!");
+  CHECK(world.connections == 2);
+}
+
 TEST_CASE("what nobody asked for waits while anybody's request computes") {
   Turns turns;
   World world([&] { return with_sessions(engine(), &turns); });

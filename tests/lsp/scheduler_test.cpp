@@ -29,6 +29,10 @@ struct Results {
     const std::lock_guard lock(mutex);
     outcomes[name].push_back(outcome);
   }
+  std::size_t outcomes_of(const std::string& name) {
+    const std::lock_guard lock(mutex);
+    return outcomes[name].size();
+  }
   void start(const std::string& name) {
     const std::lock_guard lock(mutex);
     started.push_back(name);
@@ -182,6 +186,74 @@ TEST_CASE("background work gives way to requests and supersedes only its like") 
   CHECK(results.outcomes["request"] == Once{Outcome::done});
   CHECK(results.outcomes["prepare 2"] == Once{Outcome::superseded});
   CHECK(results.outcomes["prepare 3"] == Once{Outcome::done});
+}
+
+TEST_CASE("documents run side by side, one document's jobs one after the other") {
+  Results results;
+  std::latch running(2), gate(1), again(1), finished(1);
+  {
+    Scheduler scheduler(3);
+    // Both run before either may end.
+    scheduler.submit(job(results, "a", "a", until_open(running, gate)));
+    scheduler.submit(job(results, "b", "b", until_open(running, gate)));
+    running.wait();
+    std::atomic<bool> a_ended = false, early = false;
+    scheduler.submit(job(results, "a again", "a", [&](std::stop_token) { early = !a_ended; }, &again));
+    // There is a lane for it, but its document is busy; whoever needs no document passes it by.
+    scheduler.submit(job(results, "other", "", nothing, &finished));
+    finished.wait();
+    CHECK(results.outcomes_of("a again") == 0);
+    a_ended = true;
+    gate.count_down();
+    again.wait();
+    CHECK_FALSE(early);
+  }
+  CHECK(results.outcomes["a"] == Once{Outcome::superseded});
+  CHECK(results.outcomes["a again"] == Once{Outcome::done});
+  CHECK(results.outcomes["b"] == Once{Outcome::done});
+}
+
+TEST_CASE("a job that wants to be alone waits for all before it, and all behind it wait for it") {
+  Results results;
+  std::latch running(2), gate(1), alone(1), door(1), finished(1);
+  {
+    Scheduler scheduler(4);
+    scheduler.submit(job(results, "a", "a", until_open(running, gate)));
+    scheduler.submit(job(results, "b", "b", until_open(running, gate)));
+    running.wait();
+    Job load = job(results, "load", "", until_open(alone, door));
+    load.alone = true;
+    scheduler.submit(std::move(load));
+    scheduler.submit(job(results, "c", "c", nothing, &finished));
+    CHECK_FALSE(alone.try_wait());
+    gate.count_down();
+    alone.wait();
+    CHECK(results.outcomes_of("a") + results.outcomes_of("b") == 2);
+    CHECK(results.outcomes_of("c") == 0);
+    door.count_down();
+    finished.wait();
+  }
+  CHECK(results.started.back() == "c");
+  CHECK(results.started.size() == 4);
+}
+
+TEST_CASE("with many lanes, too, background work waits until no request runs") {
+  Results results;
+  std::latch running(1), gate(1), finished(1);
+  {
+    Scheduler scheduler(4);
+    scheduler.submit(job(results, "request", "a", until_open(running, gate)));
+    running.wait();
+    Job ahead = job(results, "ahead", "b", nothing, &finished);
+    ahead.priority = Job::Priority::background;
+    scheduler.submit(std::move(ahead));
+    std::latch other(1);
+    scheduler.submit(job(results, "other", "c", nothing, &other));
+    other.wait();
+    gate.count_down();
+    finished.wait();
+  }
+  CHECK(results.started == std::vector<std::string>{"request", "other", "ahead"});
 }
 
 TEST_CASE("stopping answers everybody and joins") {

@@ -34,6 +34,7 @@ struct Fixture {
   // Called by the model while it completes.
   std::function<void(const std::string& prefix, std::stop_token)> during = [](const std::string&, std::stop_token) {};
   std::latch* load_gate = nullptr;
+  std::function<void()> on_load = [] {};
   std::optional<lsp::Server> server;
   int next_id = 1;
 
@@ -52,6 +53,7 @@ struct Fixture {
 
   lsp::LoadedModel load() {
     if (load_gate) load_gate->wait();
+    on_load();
     if (!load_error.empty()) throw std::runtime_error(load_error);
     lsp::LoadedModel loaded;
     loaded.model = "test";
@@ -271,6 +273,48 @@ TEST_CASE("the newest request wins and the older one is answered null") {
   CHECK(f.answer(newer)["result"]["items"].size() == 1);
   CHECK(f.answer(older)["result"].is_null());
   CHECK_FALSE(f.find(older)->contains("error"));
+}
+
+TEST_CASE("a document is completed while another one's request is under way") {
+  Fixture f;
+  std::latch running(1), gate(1);
+  f.during = [&](const std::string& prefix, std::stop_token) {
+    if (!prefix.starts_with("long")) return;
+    running.count_down();
+    gate.wait();
+  };
+  f.start();
+  f.open("long = \n");
+  f.open(add, "file:///w/b.py");
+  const int slow = f.request(ghost, Fixture::at(0, 7));
+  running.wait();
+  CHECK(f.ask(ghost, Fixture::at(1, 11, 2, "file:///w/b.py"))["result"]["items"].size() == 1);
+  CHECK_FALSE(f.find(slow));
+  gate.count_down();
+  CHECK(f.answer(slow)["result"]["items"].size() == 1);
+}
+
+TEST_CASE("another model is loaded when nothing runs with the old one") {
+  Fixture f;
+  std::latch running(1), gate(1);
+  std::atomic<int> inside = 0, seen = 0;
+  f.during = [&](const std::string&, std::stop_token) {
+    ++inside;
+    running.count_down();
+    gate.wait();
+    --inside;
+  };
+  f.start();
+  f.on_load = [&] { seen = inside.load(); };
+  f.open(add);
+  const int slow = f.request(ghost, Fixture::at(1, 11));
+  running.wait();
+  f.sent.clear();
+  f.notify("workspace/didChangeConfiguration", {{"settings", {{"loopd", {{"model", "/other"}}}}}});
+  gate.count_down();
+  f.until_status("ready");
+  CHECK(f.find(slow));
+  CHECK(seen == 0);
 }
 
 TEST_CASE("edits are applied while the model works") {
