@@ -72,7 +72,7 @@ struct CompletionInput {
   std::size_t offset = 0;                          // bytes
   bool explicit_request = false;                   // the user asked, rather than typed
   std::vector<context::OtherFile> others;          // most recently touched last
-  // How the document's prompts begin, kept from request to request on the engine thread; null: nothing is kept. Each of
+  // How the document's prompts begin, kept from request to request on a lane of the scheduler; null: nothing is kept. Each of
   // its places has a timeline of its own.
   std::shared_ptr<context::Anchors> anchors;
   // Nobody has asked yet: others are computed for first, and a prompt that would have to begin anew is left alone.

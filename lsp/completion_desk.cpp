@@ -1,4 +1,4 @@
-// Answers from what is known where that is possible, else sends the work to the engine thread.
+// Answers from what is known where that is possible, else sends the work to a lane of the scheduler.
 #include "lsp/completion_desk.h"
 
 #include <algorithm>
@@ -154,7 +154,7 @@ void CompletionDesk::popup_completion(const Json& params, Reply& reply) {
   submit(*open, std::move(ask), reply);
 }
 
-// Answers at once where that is possible, else sends the work to the engine thread.
+// Answers at once where that is possible, else sends the work to a lane of the scheduler.
 void CompletionDesk::submit(const OpenDocument& open, Ask ask, Reply& reply) {
   const std::string reason = hooks_.silence(open);
   if (!reason.empty()) {

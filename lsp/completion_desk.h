@@ -1,4 +1,4 @@
-// Completion over the protocol: from a request's JSON to the engine thread and back, or to an answer that is known already.
+// Completion over the protocol: from a request's JSON to a lane of the scheduler and back, or to an answer that is known already.
 //
 // Lives on the event loop.
 #pragma once

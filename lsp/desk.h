@@ -18,7 +18,7 @@ struct DeskHooks {
   std::function<void(std::function<void()> task)> post;  // onto the event loop, from any thread
   std::function<void(std::chrono::milliseconds, std::function<void()> task)> after;  // on the event loop, later
   std::function<void(const std::string& line)> log;
-  std::function<const ModelPort*()> model;  // on the engine thread; null while there is none
+  std::function<const ModelPort*()> model;  // on a lane of the scheduler; null while there is none
   std::function<const Settings&()> settings;
   std::function<std::string(const std::string& path)> relative;  // to its workspace folder
   std::function<std::string(const OpenDocument& open)> silence;  // why nothing is offered; empty: something may be

@@ -22,7 +22,7 @@ struct OpenDocument {
   context::Language language = context::Language::none;
   std::shared_ptr<const context::Document> document;
   std::shared_ptr<context::SyntaxTracker> syntax;
-  std::shared_ptr<context::Anchors> anchors;  // how its prompts begin; the engine thread's
+  std::shared_ptr<context::Anchors> anchors;  // how its prompts begin; used by one lane at a time
   std::size_t last_edit = 0;  // byte offset at the last edit's end: where the cursor probably is; 0 where nothing tells
 };
 

@@ -23,10 +23,16 @@ CompletionInput taken(const CompletionInput& input, const Completion& shown) {
 }  // namespace
 
 void Foresight::answered(const CompletionInput& input, const Completion& shown) {
-  hooks_.after(pause, [weak = weak_from_this(), input, shown, stirred = stirred_[input.session]] {
+  hooks_.after(pause, [weak = weak_from_this(), input, shown, stirred = last_stir(input.session)] {
     const auto self = weak.lock();
-    if (self && self->stirred_[input.session] == stirred) self->look_ahead(input, shown);
+    if (self && stirred != 0 && self->last_stir(input.session) == stirred) self->look_ahead(input, shown);
   });
+}
+
+// 0: the document is closed.
+std::uint64_t Foresight::last_stir(const std::string& uri) const {
+  const auto found = stirred_.find(uri);
+  return found == stirred_.end() ? 0 : found->second;
 }
 
 void Foresight::look_ahead(const CompletionInput& input, const Completion& shown) {
@@ -54,7 +60,7 @@ void Foresight::look_ahead(const CompletionInput& input, const Completion& shown
     if (outcome != Outcome::done || !wanted || completion->finish_reason == "off") return;
     post([weak, uri, next, completion] {
       const auto self = weak.lock();
-      if (!self) return;
+      if (!self || self->last_stir(uri) == 0) return;
       self->ahead_[uri] = next;
       self->ahead_[uri].completion = *completion;
     });
@@ -69,7 +75,7 @@ const Suggestion* Foresight::ahead(const std::string& uri) const {
 
 void Foresight::forget(const std::string& uri) {
   ahead_.erase(uri);
-  stir(uri);
+  stirred_.erase(uri);
 }
 
 void Foresight::forget_all() { ahead_.clear(); }

@@ -1,7 +1,7 @@
 // Code actions over the protocol: offers them, carries out the chosen one, shows its progress, and applies the result.
 //
 // Offers are found on a thread of their own, because they need a tree and the event loop parses nothing; chosen actions run
-// on the engine thread like completions. An action is carried out once, whether the client asks by its command, by resolving
+// on a lane of the scheduler like completions. An action is carried out once, whether the client asks by its command, by resolving
 // its edit, or by both, one after the other, as some clients do.
 #pragma once
 
