@@ -12,6 +12,8 @@ import gzip
 import json
 import re
 
+from similarity import edit_similarity
+
 TOKEN = re.compile(r"\n|[ \t]+|[A-Za-z_]\w*|\d+|.", re.DOTALL)
 LONGEST_CONTEXT = 16
 MOST_TOKENS = 60
@@ -61,19 +63,6 @@ def complete(prompt, suffix):
         text += token
         context.append(token)
     return text
-
-
-def edit_similarity(a, b):
-    """1 - Levenshtein distance / length of the longer."""
-    if not a and not b:
-        return 1.0
-    above = list(range(len(b) + 1))
-    for i, x in enumerate(a):
-        row = [i + 1]
-        for j, y in enumerate(b):
-            row.append(min(above[j] + (x != y), above[j + 1] + 1, row[j] + 1))
-        above = row
-    return 1 - above[-1] / max(len(a), len(b))
 
 
 def main():

@@ -13,6 +13,7 @@ import argparse
 import json
 import lzma
 import os
+import sys
 import time
 
 import torch
@@ -24,21 +25,11 @@ import model
 import restore
 from optimizer import Weights
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "evaluate"))
+from similarity import edit_similarity  # noqa: E402
+
 BATCH_TOKENS = 131072   # of a prefill
 STOPS = (bpe.END_OF_TEXT, bpe.FIM_END, bpe.FILE_SEP)
-
-
-def edit_similarity(a, b):
-    """1 - Levenshtein(a, b) / max(len); 1 for two empty strings."""
-    if not a and not b:
-        return 1.0
-    above = list(range(len(b) + 1))
-    for i, x in enumerate(a):
-        row = [i + 1]
-        for j, y in enumerate(b):
-            row.append(min(above[j] + (x != y), above[j + 1] + 1, row[j] + 1))
-        above = row
-    return 1 - above[-1] / max(len(a), len(b))
 
 
 class Spelling:
