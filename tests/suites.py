@@ -66,7 +66,7 @@ def scripted_suites():
         Suite("transcripts", [*transcripts, "--binary", str(RELEASE)], "release"),
         Suite("transcripts-sanitized", [*transcripts, "--binary", str(SANITIZED)], "dev"),
         Suite("clients", ["node", "--test", "--test-reporter=tap", *node_tests], "release", environment=released),
-        Suite("neovim", ["tests/clients/neovim/run"], "release", 120, environment=released),
+        Suite("neovim", ["tests/clients/neovim/run"], "release", 400, environment=released),
         Suite("emacs", ["tests/clients/emacs/run"], "release", 120, environment=released),
         Suite("vscode", ["tests/clients/vscode/run"], "release", 900, environment=released),
         Suite("gpu", ["tests/gpu/run"], "release", 1800),

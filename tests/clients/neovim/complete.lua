@@ -1,31 +1,9 @@
 -- A typing user in Neovim 0.7.2: asks for a completion with CTRL-X CTRL-O, accepts it, goes on
 -- typing, has a function implemented.
-local function finish(verdict)
-  io.stdout:write('\n' .. verdict .. '\n')
-  vim.cmd(verdict:match('^ok') and 'qa!' or 'cquit 1')
-end
-
-local function keys(typed)
-  vim.api.nvim_feedkeys(vim.api.nvim_replace_termcodes(typed, true, false, true), 't', false)
-end
-
--- Runs inside a coroutine: gives the editor its main loop until `condition` holds.
-local waiting
-local function wait_for(what, condition)
-  waiting = { what = what, condition = condition, polls = 0 }
-  coroutine.yield()
-end
-
-local function lines()
-  return vim.api.nvim_buf_get_lines(0, 0, -1, false)
-end
-
--- Neovim shows a NUL byte in a line as a line feed.
-local function check_clean()
-  for number, line in ipairs(lines()) do
-    assert(not line:find('[%z\n]'), 'line ' .. number .. ' holds a NUL byte: ' .. vim.inspect(line))
-  end
-end
+local here = debug.getinfo(1, 'S').source:match('^@(.*)/[^/]*$')
+package.path = here .. '/?.lua;' .. package.path
+local driver = require('driver')
+local keys, wait_for, lines, check_clean = driver.keys, driver.wait_for, driver.lines, driver.check_clean
 
 local function in_insert_mode()
   return vim.fn.mode():sub(1, 1) == 'i'
@@ -82,7 +60,7 @@ local function user()
     for _, item in ipairs(items) do
       if item[2].title:match('^Implement square') then return choose(item) end
     end
-    finish('FAIL neovim: not offered: ' .. vim.inspect(items))
+    driver.finish('FAIL neovim 0.7.2: not offered: ' .. vim.inspect(items))
   end
   local below = lines()[#lines()]
   vim.lsp.buf.code_action()
@@ -94,23 +72,8 @@ local function user()
 
   vim.lsp.stop_client(client)
   wait_for('the server to end', function() return vim.lsp.client_is_stopped(client) end)
-  finish('ok neovim: ' .. last .. ' / ' .. line .. ' / ' .. body)
+  for _, feature in ipairs({ 'popup', 'accept', 'actions' }) do driver.record('neovim-0.7-omnifunc', '0.7.2', feature) end
+  return last .. ' / ' .. line .. ' / ' .. body
 end
 
-local thread = coroutine.create(user)
-local function resume()
-  local good, message = coroutine.resume(thread)
-  if not good then finish('FAIL neovim: ' .. tostring(message)) end
-end
-
-local timer = vim.loop.new_timer()
-timer:start(0, 20, vim.schedule_wrap(function()
-  if coroutine.status(thread) == 'dead' then return end
-  if not waiting then return resume() end
-  if waiting.condition() then
-    waiting = nil
-    return resume()
-  end
-  waiting.polls = waiting.polls + 1
-  if waiting.polls > 1000 then finish('FAIL neovim: waited 20 s for ' .. waiting.what .. ', mode ' .. vim.fn.mode()) end
-end))
+driver.run('neovim 0.7.2', user)
