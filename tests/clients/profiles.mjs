@@ -60,11 +60,23 @@ export const profiles = {
     capabilities: {
       general: { positionEncodings: ['utf-16'] },
       textDocument: {
-        codeAction: resolves,
+        codeAction: { ...resolves, dynamicRegistration: true },
+        synchronization: { willSave: true, willSaveWaitUntil: true, didSave: true },
         inlineCompletion: { dynamicRegistration: true },
-        completion: completion({ snippetSupport: true }),
+        completion: {
+          completionItem: { snippetSupport: true, insertTextModeSupport: { valueSet: [1, 2] }, resolveSupport: { properties: ['documentation', 'detail', 'additionalTextEdits'] } },
+          completionList: { itemDefaults: ['editRange'] },
+        },
       },
-      workspace: { workspaceEdit: creates, configuration: true, didChangeConfiguration: { dynamicRegistration: true } },
+      window: { workDoneProgress: true, showDocument: { support: true }, showMessage: {} },
+      workspace: {
+        applyEdit: true,
+        configuration: true,
+        workspaceFolders: true,
+        workspaceEdit: creates,
+        executeCommand: { dynamicRegistration: true },
+        didChangeConfiguration: { dynamicRegistration: true },
+      },
     },
   },
   'Emacs, eglot 1.9': {
