@@ -1,13 +1,16 @@
 // The commands, and the menu behind the status bar item.
 import { basename } from 'node:path';
 import * as vscode from 'vscode';
+import { implement } from './actions';
 import { is_enabled, language_label, toggle_language } from './config';
 import { type Daemon, selector } from './daemon';
+import type { ModuleDesk } from './module';
 
 export interface Parts {
   daemon: Daemon;
   explain: { show(): Promise<string> };
   doctor: { run(): Promise<string> };
+  modules: ModuleDesk;
 }
 
 // VS Code's own commands do the work on ghost text; these give them names that people find. Keys are bound to VS Code's
@@ -39,9 +42,11 @@ async function show_menu(daemon: Daemon): Promise<void> {
   if (document && vscode.languages.match(selector, document) > 0) {
     const on = is_enabled(document.languageId);
     if (on) add('sparkle', 'Complete here', 'loopd.complete');
+    if (on) add('wand', 'Implement function or selection', 'loopd.implement');
     add('question', 'Explain the last suggestion', 'loopd.explain');
     add(on ? 'circle-slash' : 'check', `Turn ${on ? 'off' : 'on'} for ${language_label(document.languageId)}`, 'loopd.toggleLanguage');
   }
+  if (vscode.workspace.workspaceFolders) add('new-folder', 'Generate module', 'loopd.generateModule');
   add('pulse', 'Doctor', 'loopd.doctor', 'what works, and what would stop a completion');
   add('debug-restart', 'Restart', 'loopd.restart');
   add('output', 'Show log', 'loopd.showLog');
@@ -56,10 +61,12 @@ async function show_menu(daemon: Daemon): Promise<void> {
   }
 }
 
-export function register_commands({ daemon, explain, doctor }: Parts): vscode.Disposable {
+export function register_commands({ daemon, explain, doctor, modules }: Parts): vscode.Disposable {
   const register = vscode.commands.registerCommand;
   return vscode.Disposable.from(
     ...Object.entries(forwarded).map(([own, theirs]) => register(own, () => vscode.commands.executeCommand(theirs))),
+    register('loopd.implement', () => implement(daemon)),
+    register('loopd.generateModule', (folder?: vscode.Uri) => modules.generate(daemon, folder)),
     register('loopd.explain', () => explain.show()),
     register('loopd.toggleLanguage', toggle),
     register('loopd.restart', () => daemon.restart()),

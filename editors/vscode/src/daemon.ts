@@ -4,10 +4,11 @@
 // down and the status says so. Errors never pop up while somebody types: no suggestion is the answer to all of them.
 import { spawn, type ChildProcess } from 'node:child_process';
 import * as vscode from 'vscode';
-import { CloseAction, ErrorAction, LanguageClient, type LanguageClientOptions, RevealOutputChannelOn, State } from 'vscode-languageclient/node';
+import { type ApplyWorkspaceEditParams, type ApplyWorkspaceEditResult, CloseAction, ErrorAction, LanguageClient, type LanguageClientOptions, RevealOutputChannelOn, State } from 'vscode-languageclient/node';
 import { type Binary, find_binary, type Missing } from './binary';
 import { binary_setting, server_settings } from './config';
 import type { Report } from './report';
+import { execute } from './work';
 
 // What the server says of itself (notification loopd/status), and what only its client can know.
 export interface DaemonState {
@@ -41,6 +42,9 @@ export class Daemon implements vscode.Disposable {
 
   state = idle;
   binary: Binary | Missing | undefined;
+  acted: Report | undefined; // the trace of the last action, until a suggestion is shown
+  // Takes over edits that create files; undefined where it leaves an edit to the client.
+  review: ((params: ApplyWorkspaceEditParams) => Promise<ApplyWorkspaceEditResult> | undefined) | undefined;
 
   readonly on_change = this.changed.event;
   // The user asked for a completion and there was none.
@@ -68,6 +72,25 @@ export class Daemon implements vscode.Disposable {
 
   get process_id(): number | undefined {
     return this.process?.pid;
+  }
+
+  // The client while it can be asked something.
+  get running(): LanguageClient | undefined {
+    return this.client?.state === State.Running ? this.client : undefined;
+  }
+
+  // Runs a command of the server; the user sees its progress and may cancel it.
+  async execute(command: string, argument: unknown, title: string): Promise<void> {
+    const client = this.running;
+    if (!client) return void vscode.window.showInformationMessage(`loopd: ${this.state.message || this.state.kind}`);
+    this.wait(1);
+    try {
+      await execute(client, command, argument, title);
+    } catch (error) {
+      this.log.warn(String(error));
+    } finally {
+      this.wait(-1);
+    }
   }
 
   // Looked for anew each time: it may have been installed or built meanwhile.
@@ -106,9 +129,9 @@ export class Daemon implements vscode.Disposable {
 
   // The trace of the last answer, which may be that there is nothing to suggest; null where nothing was asked yet.
   async explain(uri: vscode.Uri): Promise<Report | null> {
-    if (this.client?.state !== State.Running) return null;
-    const textDocument = { uri: this.client.code2ProtocolConverter.asUri(uri) };
-    return this.client.sendRequest<Report | null>('loopd/explain', { textDocument });
+    if (!this.running) return null;
+    const textDocument = { uri: this.running.code2ProtocolConverter.asUri(uri) };
+    return this.running.sendRequest<Report | null>('loopd/explain', { textDocument });
   }
 
   private then(change: () => Promise<void>): Promise<void> {
@@ -133,6 +156,9 @@ export class Daemon implements vscode.Disposable {
     this.set_state({ kind: 'loading', message: 'starting' });
     this.client = new LanguageClient('loopd', 'loopd', () => this.spawn(found), this.options());
     this.client.onNotification('loopd/status', (status) => this.hear(status));
+    this.client.onNotification('loopd/result', (report: Report) => {
+      this.acted = report;
+    });
     this.ran = false;
     try {
       await this.client.start();
@@ -201,7 +227,10 @@ export class Daemon implements vscode.Disposable {
         closed: () => this.died(),
       },
       middleware: {
-        workspace: { configuration: (params) => params.items.map((item) => (item.section === 'loopd' ? server_settings(this.context.extension) : null)) },
+        workspace: {
+          configuration: (params) => params.items.map((item) => (item.section === 'loopd' ? server_settings(this.context.extension) : null)),
+          handleApplyEdit: (params, next) => this.review?.(params) ?? next(params, new vscode.CancellationTokenSource().token),
+        },
         provideInlineCompletionItems: async (document, position, context, token, next) => {
           if (this.client?.state !== State.Running) return null;
           this.wait(1);
@@ -226,7 +255,9 @@ export class Daemon implements vscode.Disposable {
   // The server keeps the trace of its last answer alone, and behind an accepted suggestion that is often an empty one.
   private async remember(uri: vscode.Uri) {
     const report = await this.explain(uri).catch(() => null);
-    if (report?.text) this.shown.set(uri.toString(), report);
+    if (!report?.text) return;
+    this.shown.set(uri.toString(), report);
+    this.acted = undefined;
   }
 
   private wait(more: number) {

@@ -11,7 +11,7 @@ export function create_explain(daemon: Daemon): vscode.Disposable & { show(): Pr
     const document = vscode.window.activeTextEditor?.document;
     const newest = document ? await daemon.explain(document.uri) : null;
     const shown = document ? daemon.last_shown(document.uri) : undefined;
-    const report = shown ?? newest;
+    const report = daemon.acted ?? shown ?? newest;
     if (!document || !report) {
       void vscode.window.showInformationMessage('loopd has suggested nothing in this file yet.');
       return '';
@@ -23,7 +23,7 @@ export function create_explain(daemon: Daemon): vscode.Disposable & { show(): Pr
     } else {
       panel.reveal(undefined, true);
     }
-    panel.webview.html = explain_html(report, newest?.text === '' ? newest : null, vscode.workspace.asRelativePath(document.uri));
+    panel.webview.html = explain_html(report, !daemon.acted && newest?.text === '' ? newest : null, vscode.workspace.asRelativePath(document.uri));
     return panel.webview.html;
   }
 

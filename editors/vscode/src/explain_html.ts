@@ -55,7 +55,7 @@ function timings(report: Report): string {
 }
 
 function place({ position }: Report): string {
-  return `line ${position.line + 1}, column ${position.character + 1}`;
+  return position ? `line ${position.line + 1}, column ${position.character + 1}` : 'this file';
 }
 
 function reasons(report: Report): string {
@@ -64,6 +64,8 @@ function reasons(report: Report): string {
 
 // `silence` is the newest answer where that was empty, or null: it is told, too, unless it is what `report` is about.
 export function explain_html(report: Report, silence: Report | null, file: string): string {
+  const title = report.action ? `Last action: ${escaped(report.action)}` : 'Last suggestion';
+  const where = report.position ? `${escaped(file)}, ${place(report)} · ` : '';
   const depth = `${report.loop_depth} ${report.loop_depth === 1 ? 'loop' : 'loops'}`;
   const suggestion = report.text ? `<pre>${escaped(report.text)}</pre>` : '<p><em>Nothing was suggested.</em> The reasons below say why.</p>';
   const since = silence && silence !== report && report.text ? `<h2>Since then</h2><p>Nothing was suggested at ${place(silence)}:</p>${reasons(silence)}` : '';
@@ -71,8 +73,8 @@ export function explain_html(report: Report, silence: Report | null, file: strin
   return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>loopd: last suggestion</title><style>${style}</style></head><body>
-<h1>Last suggestion</h1>
-<p class="quiet">${escaped(file)}, ${place(report)} · ${escaped(report.language)} · ${escaped(report.syntax_class)} · ${depth}</p>
+<h1>${title}</h1>
+<p class="quiet">${where}${escaped(report.language)} · ${escaped(report.syntax_class)} · ${depth}</p>
 ${suggestion}
 <h2>Why</h2>${reasons(report)}
 <h2>Loop steps</h2>${steps_table(report)}

@@ -4,6 +4,7 @@ import { register_commands } from './commands';
 import { Daemon, selector } from './daemon';
 import { create_doctor } from './doctor';
 import { create_explain, tell_silence } from './explain';
+import { ModuleDesk, new_files } from './module';
 import { create_status } from './status';
 
 let daemon: Daemon | undefined;
@@ -14,8 +15,10 @@ export function activate(context: vscode.ExtensionContext) {
   const started = (daemon = new Daemon(context, log));
   const explain = create_explain(started);
   const doctor = create_doctor(context, started);
-  context.subscriptions.push(log, started, explain, doctor, create_status(started));
-  context.subscriptions.push(register_commands({ daemon: started, explain, doctor }));
+  const modules = new ModuleDesk();
+  started.review = (params) => (new_files(params).length > 0 ? modules.review(params) : undefined);
+  context.subscriptions.push(log, started, explain, doctor, modules, create_status(started));
+  context.subscriptions.push(register_commands({ daemon: started, explain, doctor, modules }));
   context.subscriptions.push(started.on_silence((uri) => void tell_silence(started, uri)));
 
   // The model takes memory, so that a window without a file to complete does not load it.

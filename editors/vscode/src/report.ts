@@ -1,4 +1,4 @@
-// What the server answers to loopd/explain; lsp/report.cpp writes it.
+// What the server answers to loopd/explain, and sends as loopd/result behind an action; lsp/report.cpp writes it.
 export interface LoopStep {
   step: number;
   focus: string; // "condition", "call", ...; "parse" for a verify step
@@ -22,5 +22,6 @@ export interface Report {
   device: string;
   replace_after: number; // bytes behind the cursor that the text replaces
   explain: string[]; // sentences
-  position: { line: number; character: number }; // from 0
+  position?: { line: number; character: number }; // from 0; none where an action wrote more than one place
+  action?: string; // "implement", ...; none for a suggestion
 }

@@ -1,5 +1,6 @@
 // The extension's own tests, run inside the extension host of a real VS Code; tests/clients/vscode/extension.test.mjs
 // opens the window for them and reads the lines that `run` writes: "ok NAME" or "FAIL NAME: why".
+import { cases as actions } from './actions.test';
 import { cases as binary } from './binary.test';
 import { cases as config } from './config.test';
 import { cases as daemon } from './daemon.test';
@@ -21,7 +22,7 @@ function in_time(work: void | Promise<void>): Promise<void> {
 
 export async function run(): Promise<void> {
   let failed = 0;
-  for (const { name, run: test } of [...binary, ...config, ...status, ...explain, ...daemon]) {
+  for (const { name, run: test } of [...binary, ...config, ...status, ...explain, ...daemon, ...actions]) {
     try {
       await in_time(test());
       console.log(`loopd-test ok ${name}`);

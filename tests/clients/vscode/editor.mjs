@@ -139,6 +139,43 @@ export class Editor {
     return this.page.evaluate(() => [...document.querySelectorAll('.notification-toast')].map((toast) => toast.querySelector('.notification-list-item-message').textContent));
   }
 
+  // Waits for a notification with this text and answers it.
+  async answer(pattern, button, picture) {
+    const toast = this.page.locator('.notification-toast', { hasText: pattern });
+    await toast.waitFor({ timeout: 60_000 });
+    if (picture) await this.picture(picture);
+    const message = await toast.locator('.notification-list-item-message').textContent();
+    await toast.hover();
+    await toast.locator('.monaco-button', { hasText: button }).click();
+    return message;
+  }
+
+  // Chooses from the menu of a row in the Explorer.
+  async explorer_menu(row, label) {
+    await this.page.locator('.explorer-folders-view .monaco-list-row', { hasText: row }).first().click({ button: 'right' });
+    // A menu takes no click right after it has come; what is focused by the mouse is chosen by the key.
+    const item = this.page.locator('.monaco-menu .action-item', { hasText: label }).first();
+    await item.hover();
+    await this.page.locator('.monaco-menu .action-item.focused', { hasText: label }).waitFor();
+    await this.press('Enter');
+  }
+
+  // Answers an input box or a list that is open: types and presses Enter.
+  async enter(prompt, text) {
+    await this.page.locator('.quick-input-widget', { hasText: prompt }).waitFor();
+    await this.keyboard.type(text);
+    await this.keyboard.press('Enter');
+  }
+
+  // Waits until the lines that are visible say so.
+  async wait_for_lines(condition, timeout = 30_000) {
+    await this.page.waitForFunction(
+      (source) => new Function('text', `return ${source}`)([...document.querySelectorAll('.editor-instance .view-line')].map((line) => line.textContent.replaceAll('\u00a0', ' ')).join('\n')),
+      condition,
+      { timeout, polling: 50 },
+    );
+  }
+
   picture(name) {
     return this.page.screenshot({ path: join(pictures, `${name}.png`) });
   }

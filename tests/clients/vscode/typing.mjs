@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Editor } from './editor.mjs';
+import { measured as keep, saw } from './seen.mjs';
 import { VSCode } from './vscode.mjs';
 
 const shapes = `"""Shapes, as the tests complete them."""
@@ -61,6 +62,7 @@ describe('typing in VS Code', () => {
   test('the status bar names model and device when loopd is ready', async () => {
     await editor.wait_for_status(/loopd: .+ · cpu/);
     assert.equal(code.daemons().length, 1, 'one process for one window');
+    saw('status');
   });
 
   test('a typed line brings ghost text, and Tab accepts exactly that', async () => {
@@ -75,6 +77,7 @@ describe('typing in VS Code', () => {
     assert.notEqual(squeezed(accepted), '');
     assert.equal(squeezed(accepted), squeezed(ghost));
     await editor.picture('2-accepted');
+    saw('ghost', 'accept');
   });
 
   test('the last suggestion is explained, loop step by loop step', async () => {
@@ -84,6 +87,7 @@ describe('typing in VS Code', () => {
     assert.match(text, /draft/);
     assert.match(text, /depth \d of \d/);
     await editor.picture('3-explained');
+    saw('explain');
     await editor.command('View: Close Other Editors in Group').catch(() => {});
   });
 
@@ -96,6 +100,10 @@ describe('typing in VS Code', () => {
     await editor.type(ghost.trimStart()[0]);
     const rest = await editor.other_ghost(ghost);
     assert.equal(squeezed(rest), squeezed(ghost).slice(1));
+    saw('type-through');
+    // loopd gives one suggestion for a place; going on to the next one must not lose it.
+    await editor.press('Alt+]');
+    assert.equal(await editor.ghost(), rest);
 
     const typed = await editor.text('largest.py');
     await editor.press('Control+ArrowRight');
@@ -112,6 +120,7 @@ describe('typing in VS Code', () => {
     assert.equal(squeezed(line), squeezed(asked.split('\n')[0]));
     await editor.press('Control+z');
     assert.equal(await editor.text('largest.py'), typed);
+    saw('partial', 'undo');
   });
 
   test('where there is nothing to suggest, Complete Here says why', async () => {
@@ -159,6 +168,7 @@ describe('typing in VS Code', () => {
     await editor.type('best = ');
     await editor.ghost();
     assert.deepEqual(await editor.notifications(), []);
+    saw('restart');
   });
 
   test('ghost text comes in time', async (context) => {
@@ -184,6 +194,7 @@ describe('typing in VS Code', () => {
       const shown = times.filter((ms) => ms !== null).sort((a, b) => a - b);
       const at = (share) => shown[Math.min(shown.length - 1, Math.floor(share * shown.length))]?.toFixed(0);
       context.diagnostic(`key to ghost text ${title}: ${shown.length} of ${times.length} keys, p50 ${at(0.5)} ms, p95 ${at(0.95)} ms`);
+      keep(`vscode key to ghost text ${title}`, { keys: times.length, shown: shown.length, p50_ms: Number(at(0.5)), p95_ms: Number(at(0.95)) });
       return shown.length;
     };
     const shown = report('behind a jump', moved) + report('in place', typed);

@@ -34,8 +34,8 @@ async function free_port() {
 }
 
 export class VSCode {
-  // `files` lie in the folder of all workspaces: name -> text. `settings` are the user's.
-  static async start({ files, settings = {}, vsix }) {
+  // `files` lie in the folder of all workspaces: name -> text. `settings` are the user's; `environment` is added to ours.
+  static async start({ files, settings = {}, vsix, environment = {} }) {
     const code = new VSCode();
     mkdirSync(pictures, { recursive: true });
     code.folder = mkdtempSync(join(root, 'build/test/vscode-home-'));
@@ -49,6 +49,7 @@ export class VSCode {
     const home = join(code.folder, 'home');
     code.environment = {
       ...process.env,
+      ...environment,
       HOME: home, XDG_CONFIG_HOME: home, XDG_DATA_HOME: home, XDG_CACHE_HOME: home, XDG_STATE_HOME: home,
       // Without an address VS Code looks for extensions nowhere.
       EXTENSIONS_GALLERY: '{"serviceUrl":"","itemUrl":"","resourceUrlTemplate":"","controlUrl":""}',
@@ -92,6 +93,12 @@ export class VSCode {
     const query = new URLSearchParams({ [kind]: join(this.workspaces, workspace), payload: JSON.stringify(payload) });
     await page.goto(`http://${this.address}/?${query}`, { waitUntil: 'domcontentloaded' });
     return page;
+  }
+
+  // The program that came with the package.
+  program() {
+    const extension = readdirSync(join(this.folder, 'extensions')).find((name) => name.startsWith('loopd.loopd'));
+    return join(this.folder, 'extensions', extension, 'server/bin/loopd');
   }
 
   // Process ids of the loopd processes whose program lies in `folder`.
