@@ -2,6 +2,7 @@
 #include "inference/decoder.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "inference/model.h"
 #include "inference/ops.h"
@@ -94,6 +95,7 @@ bool Decoder::advance(TokenId token, std::size_t tokens_left, GenerateResult& re
   lane_.append(token);
   ++settled_;
   logits_.clear();
+  if (params_.adaptive > 0) return run_until_sure(result, stop);
   const auto started = Clock::now();
   const bool checked = speculation_ != nullptr && lane_.exact_batches();
   drafter_ = result.tokens.size() - 1;
@@ -109,6 +111,24 @@ bool Decoder::advance(TokenId token, std::size_t tokens_left, GenerateResult& re
     const double ms = ms_since(started);
     if (rows > 1) result.timings.verify_ms += ms;
     if (!shallow_) speculation_->gate.took(rows, ms);
+  }
+  return true;
+}
+
+// A loop that has not run for some tokens makes up for them when it is needed again, all at once.
+bool Decoder::run_until_sure(GenerateResult& result, const std::stop_token& stop) {
+  const std::size_t defined = std::min(vocabulary_, engine_.tokenizer().size());
+  first_row_ = settled_ - 1;
+  for (int r = 1; r <= params_.depth; ++r) {
+    // Bytes that are forced may be none of what this loop is sure of.
+    if (constraint_.active() && r < params_.depth) continue;
+    if (!lane_.run(r, settled_ - 1, stop)) return false;
+    logits_ = lane_.logits(r, settled_ - 1, 1);
+    if (r == params_.depth) break;
+    const float best = logits_[static_cast<std::size_t>(largest_index(logits_.data(), defined))];
+    if (best - log_sum_exp(logits_.data(), logits_.size()) < std::log(params_.adaptive)) continue;
+    ++result.timings.early_tokens;
+    break;
   }
   return true;
 }

@@ -37,6 +37,8 @@ class Decoder {
   Sampled pick(bool first);
   // Takes `token` as settled and makes the logits after it available. False where `stop` was requested.
   bool advance(TokenId token, std::size_t tokens_left, GenerateResult& result, const std::stop_token& stop);
+  // Makes logits available after the lane's last token, of the first loop that is sure enough. False where `stop` was requested.
+  bool run_until_sure(GenerateResult& result, const std::stop_token& stop);
   // Appends drafts to the lane; false where `stop` was requested.
   bool draft(std::size_t most, const std::stop_token& stop);
   void learn(TokenId token);

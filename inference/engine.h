@@ -71,6 +71,9 @@ struct GenerateParams {
   std::function<bool(std::string_view)> stop_rule;
   std::optional<std::chrono::steady_clock::time_point> deadline;
   bool speculate = true;  // check several guessed tokens at once where that pays; never changes the result
+  // Above 0: a token that an earlier loop gives at least this probability is taken from that loop, and the later ones do not
+  // run for it. This does change the result. Tokens are not guessed then.
+  float adaptive = 0;
   bool background = false;  // nobody waits for it: whoever serves several callers serves the others first
 };
 
@@ -89,6 +92,7 @@ struct Timings {
   std::size_t accepted_tokens = 0;  // of them, what the model would have generated anyway
   std::size_t verify_runs = 0;      // runs that checked guesses
   double verify_ms = 0;             // their part of decode_ms
+  std::size_t early_tokens = 0;     // generated tokens taken from an earlier loop
 };
 
 struct GenerateResult {

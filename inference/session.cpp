@@ -92,7 +92,8 @@ GenerateResult Session::generate(std::span<const TokenId> tokens, const Generate
   }
 
   const auto decode_start = Clock::now();
-  Decoder decoder(*state_->engine, *state_->lane, params, params.speculate ? &state_->speculation : nullptr, start);
+  const bool guesses = params.speculate && params.adaptive <= 0;
+  Decoder decoder(*state_->engine, *state_->lane, params, guesses ? &state_->speculation : nullptr, start);
   decoder.run(result, stop);
   result.timings.generated_tokens = result.tokens.size();
   result.timings.decode_ms = ms_since(decode_start);

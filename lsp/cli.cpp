@@ -28,6 +28,19 @@ int integer(const std::string& flag, const std::string& text, int least, int mos
   return static_cast<int>(whole_number(flag, text, least, most));
 }
 
+// A part of one, in decimals.
+float share(const std::string& flag, const std::string& text) {
+  std::size_t read = 0;
+  float value = -1;
+  try {
+    value = std::stof(text, &read);
+  } catch (const std::exception&) {
+    read = std::string::npos;
+  }
+  if (read != text.size() || !(value >= 0 && value <= 1)) throw UsageError(flag + " needs a number from 0 to 1, not \"" + text + "\"");
+  return value;
+}
+
 std::vector<int> integers(const std::string& flag, const std::string& text, int least, int most) {
   std::vector<int> values;
   std::size_t start = 0;
@@ -87,6 +100,8 @@ const std::vector<Flag>& flags() {
       {"--about", "module", true, [](Options& o, Text v) { o.about = v; }},
       {"--yes", "module", false, [](Options& o, Text) { o.yes = true; }},
       {"--speculation", "bench", false, [](Options& o, Text) { o.speculation = true; }},
+      {"--adaptive", "eval", true, [](Options& o, Text v) { o.adaptive = share("--adaptive", v); }},
+      {"--compare-revise", "eval", false, [](Options& o, Text) { o.compare_revise = true; }},
       {"--no-revise", "eval", false, [](Options& o, Text) { o.no_revise = true; }},
       {"--print-prompts", "eval", false, [](Options& o, Text) { o.print_prompts = true; }},
   };
@@ -212,9 +227,11 @@ std::string usage() {
   loopd logits --ids 1,2,3 [--depth N] [--all]
                                 the model's logits after these tokens, or after each of them
   loopd tokenize | detokenize   text to a JSON array of token ids, and back; stdin to stdout
-  loopd eval infill FILE.jsonl[.gz] [--depths 1,2,3] [--limit N] [--max-tokens N] [--shown]
-        [--print-prompts]       exact match, edit similarity and times, per depth; or only the prompts' token ids
-  loopd eval implement FILE.jsonl [--depth N] [--limit N] [--no-revise]
+  loopd eval infill FILE.jsonl[.gz] [--depths 1,2,3] [--limit N] [--max-tokens N]
+        [--shown [--no-revise | --compare-revise]]
+        [--adaptive P]          exact match, edit similarity and times, per depth; --adaptive takes a token from an
+        [--print-prompts]       earlier loop where that gives it this probability; or only the prompts' token ids
+  loopd eval implement FILE.jsonl [--depth N] [--limit N] [--no-revise | --compare-revise]
                                 writes function bodies and counts how many parse
   loopd bench decode|prefill [--depths 1,2,3] [--synthetic 40b-loop:int4 [--batch 1,8] [--context 0,8192]]
                                 milliseconds per token or tokens per second, and the bandwidth they come to

@@ -49,6 +49,8 @@ struct Options {
   bool speculation = false;         // bench decode: with guessed tokens and without
   bool shown = false;
   bool no_revise = false;
+  bool compare_revise = false;      // eval: with revise passes beside without
+  float adaptive = 0;               // eval infill: GenerateParams::adaptive
 
   // module
   std::string language;

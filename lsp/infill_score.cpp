@@ -50,12 +50,20 @@ void InfillScore::add(std::string_view reference, const FilledHole& answer) {
   ended += answer.ended;
   similarity += lsp::edit_similarity(wanted, got);
   times_ms.push_back(answer.ms);
+  decode_ms += answer.decode_ms;
+  tokens += answer.tokens;
+  early += answer.early;
+  empty += got.empty();
+  revised += answer.revised;
 }
 
 double InfillScore::exact_match() const { return share(exact, count); }
 double InfillScore::nontrivial_exact_match() const { return share(nontrivial_exact, nontrivial_count); }
 double InfillScore::edit_similarity() const { return count == 0 ? 0 : similarity / static_cast<double>(count); }
 double InfillScore::end_rate() const { return share(ended, count); }
+
+double InfillScore::early_rate() const { return share(early, tokens); }
+double InfillScore::ms_per_token() const { return tokens == 0 ? 0 : decode_ms / static_cast<double>(tokens); }
 
 double InfillScore::median_ms() const {
   if (times_ms.empty()) return 0;

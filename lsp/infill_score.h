@@ -12,6 +12,10 @@ struct FilledHole {
   std::string text;
   bool ended = false;  // by the model's own end token
   double ms = 0;
+  double decode_ms = 0;       // of it, for the tokens
+  std::size_t tokens = 0;
+  std::size_t early = 0;      // of them, taken from an earlier loop
+  bool revised = false;       // a revise pass was spent
 };
 
 // 1 - Levenshtein distance / length of the longer, over bytes; 1 for two empty texts.
@@ -25,6 +29,11 @@ struct InfillScore {
   std::size_t ended = 0;
   double similarity = 0;  // sum
   std::vector<double> times_ms;
+  double decode_ms = 0;  // sum
+  std::size_t tokens = 0;
+  std::size_t early = 0;
+  std::size_t empty = 0;    // answered with nothing
+  std::size_t revised = 0;
 
   void add(std::string_view reference, const FilledHole& answer);
 
@@ -34,6 +43,8 @@ struct InfillScore {
   double edit_similarity() const;
   double end_rate() const;
   double median_ms() const;
+  double early_rate() const;
+  double ms_per_token() const;
 };
 
 }  // namespace lsp

@@ -111,18 +111,19 @@ context::Prompt prompt_of(const ModelPort& model, const CompletionInput& input, 
 
 // What the model alone writes: no trimming, and no stop rule but the end of the line where the hole lies in one. The
 // prompt window is the one completions use.
-FilledHole fill(const ModelPort& model, const Task& task, int depth, int max_tokens) {
+FilledHole fill(const ModelPort& model, const Task& task, int depth, int max_tokens, float adaptive) {
   const CompletionInput input = input_for(task, depth, max_tokens);
   const auto prompt = prompt_of(model, input, max_tokens);
   inference::GenerateParams params;
   params.depth = depth;
   params.max_tokens = max_tokens;
+  params.adaptive = adaptive;
   const bool one_line = task.reference.find('\n') == std::string::npos;
   if (one_line) params.stop_rule = line_is_done;
   const auto result = model.generate(input.session, {prompt.path, {}, prompt.prefix, prompt.suffix}, params, {});
   const std::size_t line_end = one_line && line_is_done(result.text) ? result.text.find('\n', result.text.find_first_not_of(" \t\r\n")) : std::string::npos;
   return {result.text.substr(0, line_end), result.finish == inference::FinishReason::end_token,
-          result.timings.prefill_ms + result.timings.decode_ms};
+          result.timings.prefill_ms + result.timings.decode_ms, result.timings.decode_ms, result.tokens.size(), result.timings.early_tokens, false};
 }
 
 // What an editor would show, for --shown.
@@ -130,8 +131,9 @@ FilledHole fill_shown(const ModelPort& model, const Task& task, int depth, int m
   CompletionInput input = input_for(task, depth, max_tokens);
   if (!revise) input.options.passes = 0;
   const Completion completion = complete(model, input, {});
-  return {completion.text, completion.finish_reason == inference::name(inference::FinishReason::end_token),
-          completion.timings.total};
+  const bool revised = std::any_of(completion.steps.begin(), completion.steps.end(), [](const LoopStep& step) { return step.kind == StepKind::revise; });
+  return {completion.text, completion.finish_reason == inference::name(inference::FinishReason::end_token), completion.timings.total,
+          completion.timings.decode, completion.timings.generated_tokens, 0, revised};
 }
 
 // Prompts as token ids, and the bytes that the answer must begin with: for judging the same tasks with other engines.
@@ -152,7 +154,64 @@ Json figures(const InfillScore& score) {
           {"nontrivial_exact_match", score.nontrivial_exact_match()},
           {"edit_similarity", score.edit_similarity()},
           {"end_rate", score.end_rate()},
-          {"median_ms", score.median_ms()}};
+          {"median_ms", score.median_ms()},
+          {"ms_per_token", score.ms_per_token()},
+          {"early_tokens", score.early_rate()},
+          {"empty", score.empty},
+          {"revised", score.revised}};
+}
+
+// How the tasks are filled at one depth.
+struct Way {
+  int depth = 1;
+  bool revise = true;  // where it is shown
+  InfillScore score{};
+  std::map<std::string, InfillScore> by_language{};
+};
+
+std::vector<Way> ways_of(const Options& options, int most) {
+  if (options.compare_revise && !options.shown) throw UsageError("--compare-revise needs --shown: what the model alone writes is not revised");
+  std::vector<int> depths = options.depths;
+  for (int depth = 1; options.depths.empty() && depth <= most; ++depth) depths.push_back(depth);
+  std::vector<Way> ways;
+  for (const int depth : depths) {
+    if (depth > most) throw std::runtime_error("--depths: this model has depths 1 to " + std::to_string(most));
+    if (options.compare_revise) ways.push_back({depth, false});
+    ways.push_back({depth, !options.no_revise});
+  }
+  return ways;
+}
+
+void fill_all(const std::shared_ptr<const inference::Engine>& engine, const std::vector<Task>& tasks, const Options& options, int max_tokens, Way& way) {
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    // A new session for each task, so that no depth profits from what another left in the cache.
+    Sessions sessions(engine, 1);
+    const ModelPort model = sessions.port();
+    const FilledHole hole = options.shown ? fill_shown(model, tasks[i], way.depth, max_tokens, way.revise)
+                                          : fill(model, tasks[i], way.depth, max_tokens, options.adaptive);
+    way.score.add(tasks[i].reference, hole);
+    if (!tasks[i].language.empty()) way.by_language[tasks[i].language].add(tasks[i].reference, hole);
+    if ((i + 1) % 20 == 0) std::fprintf(stderr, "\rdepth %d: %zu of %zu", way.depth, i + 1, tasks.size());
+  }
+  std::fprintf(stderr, "\rdepth %d: %zu of %zu\n", way.depth, tasks.size(), tasks.size());
+}
+
+Json report_of(const Way& way, const Options& options) {
+  Json row = {{"depth", way.depth}};
+  if (options.shown) row["revise"] = way.revise;
+  row.update(figures(way.score));
+  for (const auto& [language, part] : way.by_language) row["languages"][language] = figures(part);
+  return row;
+}
+
+void print(const Way& way, const Options& options) {
+  const InfillScore& score = way.score;
+  std::printf("%5d  %5zu  %.3f  %11.3f  %10.3f  %.3f  %9.1f  %8.2f", way.depth, score.count, score.exact_match(), score.nontrivial_exact_match(),
+              score.edit_similarity(), score.end_rate(), score.median_ms(), score.ms_per_token());
+  if (options.adaptive > 0) std::printf("  %.3f of the tokens from earlier loops", score.early_rate());
+  if (options.shown) std::printf("  %s revise passes: %zu revised, %zu empty", way.revise ? "with" : "without", score.revised, score.empty);
+  std::printf("\n");
+  std::fflush(stdout);
 }
 
 }  // namespace
@@ -161,13 +220,7 @@ int evaluate_infill(const Options& options, const Settings& settings) {
   const std::string& path = options.arguments[1];
   const auto tasks = read_tasks(path, static_cast<std::size_t>(options.limit.value_or(1 << 30)));
   const auto engine = open_engine(options, settings);
-  const int most = engine->info().max_depth;
-  std::vector<int> depths = options.depths;
-  for (int depth = 1; options.depths.empty() && depth <= most; ++depth) depths.push_back(depth);
-  for (const int depth : depths) {
-    if (depth > most) throw std::runtime_error("--depths: this model has depths 1 to " + std::to_string(most));
-  }
-
+  std::vector<Way> ways = ways_of(options, engine->info().max_depth);
   const int max_tokens = options.max_tokens.value_or(128);
   if (options.print_prompts) {
     Sessions sessions(engine, 1);
@@ -176,33 +229,15 @@ int evaluate_infill(const Options& options, const Settings& settings) {
   }
 
   Json results = Json::array();
-  if (!options.json) std::printf("depth  tasks  exact  non-trivial  similarity  ended  median ms\n");
-  for (const int depth : depths) {
-    InfillScore score;
-    std::map<std::string, InfillScore> by_language;
-    for (std::size_t i = 0; i < tasks.size(); ++i) {
-      // A new session for each task, so that no depth profits from what another left in the cache.
-      Sessions sessions(engine, 1);
-      const ModelPort model = sessions.port();
-      const FilledHole hole = options.shown ? fill_shown(model, tasks[i], depth, max_tokens, !options.no_revise)
-                                            : fill(model, tasks[i], depth, max_tokens);
-      score.add(tasks[i].reference, hole);
-      if (!tasks[i].language.empty()) by_language[tasks[i].language].add(tasks[i].reference, hole);
-      if ((i + 1) % 20 == 0) std::fprintf(stderr, "\rdepth %d: %zu of %zu", depth, i + 1, tasks.size());
-    }
-    std::fprintf(stderr, "\rdepth %d: %zu of %zu\n", depth, tasks.size(), tasks.size());
-    Json row = {{"depth", depth}};
-    row.update(figures(score));
-    for (const auto& [language, part] : by_language) row["languages"][language] = figures(part);
-    results.push_back(std::move(row));
-    if (options.json) continue;
-    std::printf("%5d  %5zu  %.3f  %11.3f  %10.3f  %.3f  %9.1f\n", depth, score.count, score.exact_match(),
-                score.nontrivial_exact_match(), score.edit_similarity(), score.end_rate(), score.median_ms());
-    std::fflush(stdout);
+  if (!options.json) std::printf("depth  tasks  exact  non-trivial  similarity  ended  median ms  ms/token\n");
+  for (Way& way : ways) {
+    fill_all(engine, tasks, options, max_tokens, way);
+    results.push_back(report_of(way, options));
+    if (!options.json) print(way, options);
   }
   if (options.json) {
     std::puts(to_text({{"file", path}, {"model", engine->info().model_dir}, {"device", engine->info().device},
-                       {"shown", options.shown}, {"depths", results}}).c_str());
+                       {"shown", options.shown}, {"adaptive", options.adaptive}, {"depths", results}}).c_str());
   }
   return 0;
 }

@@ -121,6 +121,32 @@ int evaluate(const Options& options, const Settings& settings) {
   return options.arguments[0] == "implement" ? evaluate_implement(options, settings) : evaluate_infill(options, settings);
 }
 
+namespace {
+
+using Scores = std::map<std::string, Score>;  // by language
+
+Score total(const Scores& scores) {
+  Score all;
+  for (const auto& [language, score] : scores) add(all, score);
+  return all;
+}
+
+Json figures(const Scores& scores, bool revise) {
+  const Score all = total(scores);
+  return {{"revise", revise}, {"functions", all.count}, {"offered", share(all.offered, all.count)}, {"applied", share(all.applied, all.count)},
+          {"parses", share(all.parses, all.count)}, {"outside_unchanged", share(all.outside, all.applied)},
+          {"revised", share(all.revised, all.count)}, {"median_ms", median(all.ms)}};
+}
+
+void print(const Scores& scores, bool revise) {
+  std::printf("%s revise passes\n", revise ? "with" : "without");
+  std::printf("language     functions  offered  applied  parses  outside unchanged  revised  median ms\n");
+  for (const auto& [language, score] : scores) print(language, score);
+  print("all", total(scores));
+}
+
+}  // namespace
+
 int evaluate_implement(const Options& options, const Settings& settings) {
   const auto tasks = read_tasks(options.arguments[1], static_cast<std::size_t>(options.limit.value_or(1 << 30)));
   const auto engine = open_engine(options, settings);
@@ -130,28 +156,28 @@ int evaluate_implement(const Options& options, const Settings& settings) {
   fill.depth = options.depth.value_or(settings.depth.function.explicit_);
   fill.max_tokens = options.max_tokens.value_or(fill.max_tokens);
   fill.budget.total = settings.context_tokens;
-  if (options.no_revise) fill.attempts = 1;
-  if (options.no_revise) fill.passes = 0;
+  FillOptions once = fill;
+  once.attempts = 1;
+  once.passes = 0;
 
-  std::map<std::string, Score> by_language;
+  // Task by task with and without, so that a run that is broken off compares equal tasks, too.
+  std::map<bool, Scores> ways;  // by whether revise passes are spent
+  if (options.compare_revise || options.no_revise) ways[false];
+  if (!options.no_revise) ways[true];
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    implement(model, tasks[i], fill, by_language[tasks[i].language]);
+    for (auto& [revise, scores] : ways) implement(model, tasks[i], revise ? fill : once, scores[tasks[i].language]);
     if ((i + 1) % 10 == 0) std::fprintf(stderr, "\r%zu of %zu", i + 1, tasks.size());
   }
   std::fprintf(stderr, "\r%zu of %zu\n", tasks.size(), tasks.size());
-  Score all;
-  if (!options.json) std::printf("language     functions  offered  applied  parses  outside unchanged  revised  median ms\n");
-  for (const auto& [language, score] : by_language) {
-    if (!options.json) print(language, score);
-    add(all, score);
+  Json rows = Json::array();
+  for (const auto& [revise, scores] : ways) {
+    rows.push_back(figures(scores, revise));
+    if (!options.json) print(scores, revise);
   }
-  if (!options.json) print("all", all);
-  if (options.json) {
-    std::puts(to_text({{"file", options.arguments[1]}, {"model", engine->info().model_dir}, {"depth", fill.depth},
-                       {"revise", !options.no_revise}, {"functions", all.count}, {"offered", share(all.offered, all.count)},
-                       {"applied", share(all.applied, all.count)}, {"parses", share(all.parses, all.count)},
-                       {"outside_unchanged", share(all.outside, all.applied)}, {"median_ms", median(all.ms)}}).c_str());
-  }
+  if (!options.json) return 0;
+  Json out = {{"file", options.arguments[1]}, {"model", engine->info().model_dir}, {"depth", fill.depth}, {"ways", rows}};
+  if (ways.size() == 1) out.update(rows[0]);
+  std::puts(to_text(out).c_str());
   return 0;
 }
 

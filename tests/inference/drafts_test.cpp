@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "inference/engine.h"
@@ -145,6 +147,55 @@ TEST_CASE("drafts never change what is generated, under any limit, at any depth,
   CHECK(wrong > 100);
   CHECK(shallow > 0);
   MESSAGE(drafted << " drafted, " << accepted << " accepted");
+}
+
+// The rule itself, step by step with nothing kept: the first loop that is sure enough picks the token.
+std::vector<TokenId> picked_by_rule(const std::shared_ptr<const Engine>& engine, std::vector<TokenId> tokens, int depth, float sure, int count) {
+  std::vector<TokenId> picked;
+  const auto defined = static_cast<std::ptrdiff_t>(engine->tokenizer().size());  // what follows pads the vocabulary
+  for (int i = 0; i < count; ++i) {
+    std::vector<float> logits;
+    for (int r = i == 0 ? depth : 1; r <= depth; ++r) {
+      logits = Session(engine).logits(tokens, r);
+      const float best = *std::max_element(logits.begin(), logits.begin() + defined);
+      double sum = 0;
+      for (const float value : logits) sum += std::exp(static_cast<double>(value - best));
+      if (1 / sum >= static_cast<double>(sure)) break;
+    }
+    picked.push_back(static_cast<TokenId>(std::max_element(logits.begin(), logits.begin() + defined) - logits.begin()));
+    tokens.push_back(picked.back());
+  }
+  return picked;
+}
+
+TEST_CASE("adaptive depth takes a token from the first loop that is sure enough, and from no other") {
+  const tiny::Model model(42);
+  EngineOptions options;
+  options.model_dir = model.dir();
+  options.device = "cpu";
+  options.threads = 1;
+  const auto engine = Engine::load(options);
+  const auto tokens = engine->tokenizer().encode("return self.a\nreturn self.b\nreturn self.", false);
+  std::size_t early = 0, late = 0;
+  for (const float sure : {0.004f, 0.02f, 0.05f, 0.2f, 1.0f}) {
+    CAPTURE(sure);
+    GenerateParams params;
+    params.depth = 3;
+    params.max_tokens = 20;
+    params.adaptive = sure;
+    const auto got = Session(engine).generate(tokens, params);
+    CHECK(got.tokens == picked_by_rule(engine, tokens, 3, sure, static_cast<int>(got.tokens.size())));
+    CHECK(got.timings.drafted_tokens == 0);
+    early += got.timings.early_tokens;
+    late += got.tokens.size() - got.timings.early_tokens;
+    if (sure == 1.0f) {
+      params.adaptive = 0;
+      CHECK(got.tokens == Session(engine).generate(tokens, params).tokens);
+    }
+  }
+  CHECK(early > 10);
+  CHECK(late > 10);
+  MESSAGE(early << " tokens of earlier loops, " << late << " of the last");
 }
 
 TEST_CASE("guesses that reach over the end of short answers become rare") {

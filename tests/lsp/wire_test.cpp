@@ -118,7 +118,7 @@ TEST_CASE("answers and greetings arrive as they were sent") {
   answer.result.drafted = {3, 0};
   answer.result.accepted = {1, 0};
   answer.result.finish = inference::FinishReason::stop_rule;
-  answer.result.timings = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+  answer.result.timings = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
   const Answer got = read_answer(encode(answer));
   CHECK(encode(got) == encode(answer));
   CHECK(got.result.text == no_utf8);
@@ -129,6 +129,7 @@ TEST_CASE("answers and greetings arrive as they were sent") {
   CHECK(got.result.timings.generated_tokens == 6);
   CHECK(got.result.timings.accepted_tokens == 9);
   CHECK(got.result.timings.verify_ms == 11);
+  CHECK(got.result.timings.early_tokens == 12);
   const Greeting greeting{"id", "no model", "m", "cpu", "sum", 6, 4096};
   CHECK(encode(read_greeting(encode(greeting))) == encode(greeting));
 }
