@@ -19,7 +19,7 @@ MAY_BE_INCLUDED_BY = {
     "lsp/commands": ("lsp/main.cpp",),
 }
 JSON_HEADERS = re.compile(r'#include [<"](nlohmann/json\.hpp|boost/)')
-MAY_PARSE_JSON = {"inference": {"safetensors.cpp", "tokenizer_json.cpp", "model_config.cpp"}}
+MAY_PARSE_JSON = {"inference": {"safetensors.cpp", "tokenizer_json.cpp", "model_config.cpp", "chat.cpp"}}
 INCLUDE = re.compile(r'^\s*#include "([a-z_]+)/([^"]+)"', re.MULTILINE)
 TYPE = re.compile(r"^(?:struct|class|enum class) (\w+)(?:\s[^;\n]*)?\{", re.MULTILINE)
 SOURCES = ("*.h", "*.cpp", "*.cu", "*.cuh")
