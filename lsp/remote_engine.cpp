@@ -61,6 +61,8 @@ inference::GenerateResult unfinished(inference::FinishReason reason) {
 
 // What all connections of this process share: how to make one, and the model in this process once sharing is over.
 struct Sharing {
+  explicit Sharing(RemoteOptions given) : options(std::move(given)) {}
+
   RemoteOptions options;
   std::mutex mutex;
   std::optional<LoadedModel> own;
