@@ -69,7 +69,9 @@ def scripted_suites():
         Suite("neovim", ["tests/clients/neovim/run"], "release", 400, environment=released),
         Suite("emacs", ["tests/clients/emacs/run"], "release", 300, environment=released),
         Suite("helix", ["tests/clients/helix/run"], "release", 300, environment=released),
-        Suite("vscode", ["tests/clients/vscode/run"], "release", 900, environment=released),
+        Suite("vscode", ["tests/clients/vscode/run"], "release", 1200, environment=released),
+        # Behind the editors: the table of clients must not claim what they have not just shown.
+        Suite("client-table", ["node", "tests/clients/table.mjs", "--check"]),
         Suite("gpu", ["tests/gpu/run"], "release", 1800),
         Suite("try", ["scripts/try"], "release", 300, one_case=True, environment=released),
     ]

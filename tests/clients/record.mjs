@@ -6,9 +6,10 @@ import { fileURLToPath } from 'node:url';
 export const seen_folder = join(dirname(fileURLToPath(import.meta.url)), '../../build/test/clients');
 
 // Starts a row of the table anew. `how`: "typed" into the real program, or "replayed": its side of the protocol.
-export function row(name, version, how) {
+// `anew` is false where a run drives only some of the suites that fill the row.
+export function row(name, version, how, anew = true) {
   mkdirSync(seen_folder, { recursive: true });
   const file = join(seen_folder, `${name}.tsv`);
-  rmSync(file, { force: true });
+  if (anew) rmSync(file, { force: true });
   return (...features) => features.forEach((feature) => appendFileSync(file, `${name}\t${version}\t${feature}\t${how}\n`));
 }

@@ -14,8 +14,11 @@ const model = join(root, 'models/default');
 
 // Libraries of the build system that other systems often lack; the C and C++ runtimes are the user's own.
 const carried_libraries = /^lib(hwy|spdlog|fmt|pcre2-8)\.so/;
-// What of the model folder the program reads, and what its users have a right to.
-const model_files = /\.(json|safetensors)$|^(NOTICE|LICENSE|README|TRAINING_DATA)/;
+// What of the model folder the program reads.
+const model_files = /\.(json|safetensors)$/;
+// And what its users have a right to: its card, and the notices of what it learned from. The list of its training data,
+// several megabytes, stays with its sources.
+const model_papers = ['README.md', 'NOTICE.xz'];
 
 function fail(reason) {
   console.error(`package: ${reason}`);
@@ -54,10 +57,8 @@ function stage_program() {
 function stage_model(server) {
   const place = join(server, 'share/loopd/models/default');
   mkdirSync(place, { recursive: true });
-  for (const name of readdirSync(model).filter((one) => model_files.test(one))) {
-    // A training data list of several megabytes belongs to the model's sources, not into every editor.
-    if (!name.startsWith('TRAINING_DATA')) cpSync(join(model, name), join(place, name));
-  }
+  for (const name of readdirSync(model).filter((one) => model_files.test(one))) cpSync(join(model, name), join(place, name));
+  for (const name of model_papers) cpSync(join(model, '..', name), join(place, '..', name));
 }
 
 // Everything that is compiled or bundled in keeps its own terms.

@@ -53,16 +53,17 @@ describe('typing for long', { skip: minutes > 0 ? false : 'LOOPD_LEAK_MINUTES is
     const began = Date.now();
     const passed = () => (Date.now() - began) / (minutes * 60_000);
     const first = megabytes(server);
-    let warm = 0;
+    const samples = []; // MB at every tenth of the time
     let rounds = 0;
     for (; passed() < 1; ++rounds) {
       await type_method(rounds);
-      if (warm === 0 && passed() >= warm_up) warm = megabytes(server);
+      while (samples.length < Math.min(9, Math.floor(passed() * 10))) samples.push(Math.round(megabytes(server)));
     }
     assert.deepEqual(code.daemons(), [server], 'the server was replaced');
     const last = megabytes(server);
-    const figures = { minutes, rounds, start_mb: Math.round(first), warm_mb: Math.round(warm), end_mb: Math.round(last) };
-    context.diagnostic(`RSS of the server: ${figures.start_mb} MB at the start, ${figures.warm_mb} MB after ${warm_up * 100} % of ${minutes} min, ${figures.end_mb} MB at the end; ${rounds} methods typed`);
+    const warm = samples[warm_up * 10 - 1];
+    const figures = { minutes, rounds, start_mb: Math.round(first), warm_mb: warm, end_mb: Math.round(last), samples_mb: samples };
+    context.diagnostic(`RSS of the server: ${figures.start_mb} MB at the start, ${figures.warm_mb} MB after ${warm_up * 100} % of ${minutes} min, ${figures.end_mb} MB at the end; ${rounds} methods typed; ${samples.join(' ')}`);
     measured('vscode memory', figures);
     assert.ok(last < warm * growth, `grew from ${warm} MB to ${last} MB`);
   });

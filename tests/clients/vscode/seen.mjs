@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { row, seen_folder } from '../record.mjs';
 
-export const saw = row('vscode', '1.100 (code-server 4.100.3)', 'typed');
+export const saw = row('vscode', '1.100 (code-server 4.100.3)', 'typed', !process.env.LOOPD_VSCODE);
 
 // Keeps a figure, such as milliseconds from a key to its ghost text, as JSON.
 export function measured(name, figures) {

@@ -1,6 +1,8 @@
 // Types in a real VS Code with the packaged extension, its own program and its own model: from keys to accepted text.
 // Pictures of what was seen are in build/test/vscode; the last case prints how long ghost text takes to come.
 import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Editor } from './editor.mjs';
 import { measured as keep, saw } from './seen.mjs';
@@ -29,12 +31,45 @@ def largest(values):
     best = values[0]
     for value in values:
 `;
-// Places to type an expression behind `return`.
-const nouns = ['width', 'price', 'count', 'speed', 'length', 'weight', 'score', 'total', 'rate', 'depth'];
-const measured = nouns.map((noun) => `def twice_${noun}(${noun}):\n    return\n\n\n`).join('');
+// Two files, written in turns, so that the first key in each is one behind a jump.
+const solids = `"""Sizes of solids and of flat shapes."""
+
+
+def square(side):
+    return side * side
+
+
+def cube(side):
+    return side * side * side
+
+
+`;
+const numbers = `"""Figures of lists of numbers."""
+
+
+def total(values):
+    return sum(values)
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+`;
+// Header, and the expression behind `return` whose keys are measured.
+const measured = [
+  ['solids.py', 'def area(width, height):', 'width * height'],
+  ['numbers.py', 'def largest(values):', 'max(values)'],
+  ['solids.py', 'def volume(width, height, depth):', 'width * height * depth'],
+  ['numbers.py', 'def spread(values):', 'max(values) - min(values)'],
+  ['solids.py', 'def perimeter(width, height):', '2 * (width + height)'],
+  ['numbers.py', 'def product(first, second):', 'first * second'],
+  ['solids.py', 'def half(width):', 'width / 2'],
+  ['numbers.py', 'def count(values):', 'len(values)'],
+];
 const jump_ms = 5000; // to wait for ghost text where nearly all of the prompt is another one
-const key_ms = 1500; // and where one key was added
-const measuring_ms = 45_000; // in all
+const key_ms = 700; // and where one key was added
+const measuring_ms = 75_000; // in all
 
 const squeezed = (text) => text.replaceAll(/\s+/g, '');
 
@@ -43,7 +78,7 @@ let editor;
 
 describe('typing in VS Code', () => {
   before(async () => {
-    const files = { 'shapes.py': shapes, 'largest.py': largest, 'measured.py': measured, 'notes.txt': 'Nothing to complete.\n', '.env': 'TOKEN=\n' };
+    const files = { 'shapes.py': shapes, 'largest.py': largest, 'solids.py': solids, 'numbers.py': numbers, 'notes.txt': 'Nothing to complete.\n', '.env': 'TOKEN=\n' };
     const inside = Object.fromEntries(Object.entries(files).map(([name, text]) => [`shop/${name}`, text]));
     code = await VSCode.start({ files: inside, vsix: process.env.LOOPD_VSIX });
     editor = await Editor.open(code, 'shop');
@@ -58,6 +93,13 @@ describe('typing in VS Code', () => {
     assert.equal(text.slice(0, ahead.length), ahead);
     return text.slice(ahead.length);
   }
+
+  test('the package holds the program, the model with its notices, and the licences of both', () => {
+    const server = join(dirname(code.program()), '..');
+    for (const file of ['bin/loopd', 'share/loopd/models/default/config.json', 'share/loopd/models/NOTICE.xz', 'licences/tree-sitter.txt', '../LICENSE.txt']) {
+      assert.ok(statSync(join(server, file)).size > 0, file);
+    }
+  });
 
   test('the status bar names model and device when loopd is ready', async () => {
     await editor.wait_for_status(/loopd: .+ · cpu/);
@@ -172,7 +214,6 @@ describe('typing in VS Code', () => {
   });
 
   test('ghost text comes in time', async (context) => {
-    await editor.show('measured.py');
     const moved = [];
     const typed = [];
     // Ghost text that is still there would count as shown at once, so that it is sent away before each key.
@@ -183,11 +224,18 @@ describe('typing in VS Code', () => {
       times.push(await editor.time_to_ghost(patience_ms));
     };
     const began = Date.now();
-    for (const [place, noun] of nouns.entries()) {
+    for (const [file, header, expression] of measured) {
       if (Date.now() - began > measuring_ms) break;
-      await editor.go_to(4 * place + 2, '    return'.length + 1);
+      await editor.show(file);
+      await editor.press('Control+End');
+      await editor.type(header);
+      await editor.press('Enter');
+      await editor.type('return');
       await measure(' ', moved, jump_ms);
-      for (const key of `${noun} *`) await measure(key, typed, key_ms);
+      // Brackets close themselves; what is typed over them brings no text and is no key to measure.
+      for (const key of expression) await (key === ')' ? editor.type(key) : measure(key, typed, key_ms));
+      await editor.press('Escape');
+      for (const key of ['End', 'Enter', 'Enter', 'Enter', 'Shift+Tab']) await editor.press(key);
     }
     await editor.picture('5-measured');
     const report = (title, times) => {
