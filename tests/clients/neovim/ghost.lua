@@ -131,7 +131,7 @@ local function user()
   driver.check_clean()
   saw('actions')
 
-  -- A module: listed, confirmed, on disk. Neovim 0.7 is asked by the server, 0.12 by editors/neovim.
+  -- A module: listed, confirmed, on disk. Which way Neovim is asked, by the server or by editors/neovim, depends on its age.
   local asked
   vim.fn.confirm = function(question)
     asked = question
@@ -141,11 +141,9 @@ local function user()
     asked = options[1]
     return 1
   end
-  if numbers.minor >= 12 then
-    vim.ui.select = function(items, choices, choose)
-      asked = choices.prompt
-      choose(items[1])
-    end
+  vim.ui.select = function(items, choices, choose)
+    asked = choices.prompt
+    choose(items[1])
   end
   vim.cmd('LoopdModule word_count python Counts the words of a text.')
   local made = { 'README.md', '__init__.py', 'test_word_count.py', 'word_count.py' }
