@@ -76,11 +76,7 @@ Engine::Encoded Engine::encode_fim(const FimPrompt& prompt) const {
     encoded.forced = prompt.prefix.substr(settled);
     return encoded;
   }
-  // Models learn holes at the end of a line, or behind its indentation, and none at its very start: there the line break
-  // before the caret is left for the model to write, and with it the indentation.
-  const bool at_line_start = fim_layout_ == FimLayout::suffix_prefix_middle && prompt.prefix.ends_with('\n');
-  if (at_line_start) encoded.forced = "\n";
-  add(prompt.prefix.substr(0, prompt.prefix.size() - encoded.forced.size()));
+  add(prompt.prefix);
   if (fim_layout_ == FimLayout::prefix_suffix_middle) suffix();
   encoded.tokens.push_back(require("<|fim_middle|>"));
   return encoded;

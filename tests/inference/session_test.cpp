@@ -73,7 +73,7 @@ TEST_CASE("a prompt that grows by a key computes only the new tokens") {
   CHECK(result.timings.computed_tokens <= 1);
 }
 
-TEST_CASE("a layout that marks the caret keeps the whole prefix, but for the line break before a caret in column 0") {
+TEST_CASE("a layout that marks the caret keeps the whole prefix, whatever it ends with") {
   const tiny::Model model;
   std::ifstream in(model.dir() + "/config.json");
   nlohmann::json config = nlohmann::json::parse(in);
@@ -91,7 +91,7 @@ TEST_CASE("a layout that marks the caret keeps the whole prefix, but for the lin
   };
   const std::string opening = "<|file_sep|>a.py\n<|fim_suffix|>\nz = 2\n<|fim_prefix|>";
   CHECK(spelled("x = 1\n  ret") == opening + "x = 1\n  ret<|fim_middle|>|");
-  CHECK(spelled("x = 1\n") == opening + "x = 1<|fim_middle|>|\n");
+  CHECK(spelled("x = 1\n") == opening + "x = 1\n<|fim_middle|>|");
 
   config["fim_layout"] = "middle_first";
   std::ofstream(model.dir() + "/config.json") << config;
