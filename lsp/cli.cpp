@@ -103,6 +103,7 @@ const std::vector<Flag>& flags() {
       {"--adaptive", "eval", true, [](Options& o, Text v) { o.adaptive = share("--adaptive", v); }},
       {"--compare-revise", "eval", false, [](Options& o, Text) { o.compare_revise = true; }},
       {"--no-revise", "eval", false, [](Options& o, Text) { o.no_revise = true; }},
+      {"--cases", "eval", false, [](Options& o, Text) { o.cases = true; }},
       {"--print-prompts", "eval", false, [](Options& o, Text) { o.print_prompts = true; }},
   };
   return table;
@@ -230,7 +231,7 @@ std::string usage() {
   loopd eval infill FILE.jsonl[.gz] [--depths 1,2,3] [--limit N] [--max-tokens N]
         [--shown [--no-revise | --compare-revise]]
         [--adaptive P]          exact match, edit similarity and times, per depth; --adaptive takes a token from an
-        [--print-prompts]       earlier loop where that gives it this probability; or only the prompts' token ids
+        [--cases | --print-prompts]  earlier loop where that gives it this probability; or a line a task; or token ids
   loopd eval implement FILE.jsonl [--depth N] [--limit N] [--no-revise | --compare-revise]
                                 writes function bodies and counts how many parse
   loopd bench decode|prefill [--depths 1,2,3] [--synthetic 40b-loop:int4 [--batch 1,8] [--context 0,8192]]

@@ -57,6 +57,7 @@ struct Options {
   std::string about;
   bool yes = false;  // do not ask before writing
   bool print_prompts = false;
+  bool cases = false;
 };
 
 // One line that says what is wrong with the command line; the process then ends with exit code 2.

@@ -146,6 +146,14 @@ void print_prompts(const inference::Engine& engine, const ModelPort& model, cons
   }
 }
 
+// One task at one depth, for whoever compares depths task by task.
+void print_case(const Task& task, int depth, const FilledHole& hole) {
+  InfillScore one;
+  one.add(task.reference, hole);
+  std::puts(to_text({{"task_id", task.id}, {"language", task.language}, {"depth", depth}, {"nontrivial", one.nontrivial_count == 1},
+                     {"exact", one.exact == 1}, {"edit_similarity", one.similarity}, {"ended", hole.ended}, {"ms", hole.ms}}).c_str());
+}
+
 Json figures(const InfillScore& score) {
   return {
           {"count", score.count},
@@ -190,6 +198,7 @@ void fill_all(const std::shared_ptr<const inference::Engine>& engine, const std:
     const FilledHole hole = options.shown ? fill_shown(model, tasks[i], way.depth, max_tokens, way.revise)
                                           : fill(model, tasks[i], way.depth, max_tokens, options.adaptive);
     way.score.add(tasks[i].reference, hole);
+    if (options.cases) print_case(tasks[i], way.depth, hole);
     if (!tasks[i].language.empty()) way.by_language[tasks[i].language].add(tasks[i].reference, hole);
     if ((i + 1) % 20 == 0) std::fprintf(stderr, "\rdepth %d: %zu of %zu", way.depth, i + 1, tasks.size());
   }
@@ -229,13 +238,13 @@ int evaluate_infill(const Options& options, const Settings& settings) {
   }
 
   Json results = Json::array();
-  if (!options.json) std::printf("depth  tasks  exact  non-trivial  similarity  ended  median ms  ms/token\n");
+  if (!options.json && !options.cases) std::printf("depth  tasks  exact  non-trivial  similarity  ended  median ms  ms/token\n");
   for (Way& way : ways) {
     fill_all(engine, tasks, options, max_tokens, way);
     results.push_back(report_of(way, options));
-    if (!options.json) print(way, options);
+    if (!options.json && !options.cases) print(way, options);
   }
-  if (options.json) {
+  if (options.json && !options.cases) {
     std::puts(to_text({{"file", path}, {"model", engine->info().model_dir}, {"device", engine->info().device},
                        {"shown", options.shown}, {"adaptive", options.adaptive}, {"depths", results}}).c_str());
   }

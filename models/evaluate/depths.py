@@ -1,0 +1,104 @@
+"""Judges every depth of a model on held-out carets with several processes of `loopd eval infill`, and prints the table.
+
+    python3 models/evaluate/depths.py heldout.jsonl.gz [--binary build/release/loopd] [--depths 1,2,3,4,5,6]
+        [--limit 1600] [--processes 8] [--max-tokens 48] [--cases-out cases.jsonl] [-- more options of loopd]
+
+Tasks are spread evenly over the file. Exact match is of non-trivial lines, averaged over languages, with a 95 % interval.
+The last column compares a depth with the one before, task by task: how many it won and lost, and the chance of a split
+as uneven as that between equals (exact two-sided sign test).
+"""
+import argparse
+import collections
+import gzip
+import json
+import math
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def read_lines(path):
+    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8") as file:
+        return [line for line in file if line.strip()]
+
+
+def run(arguments, lines, more):
+    """The cases of all tasks, each process its share in a file of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = []
+        for i in range(arguments.processes):
+            shard = pathlib.Path(folder) / f"shard-{i}.jsonl"
+            shard.write_text("".join(lines[i::arguments.processes]), encoding="utf-8")
+            out = open(shard.with_suffix(".out"), "w+", encoding="utf-8")
+            command = [arguments.binary, "eval", "infill", str(shard), "--cases", "--depths", arguments.depths,
+                       "--max-tokens", str(arguments.max_tokens), "--threads", "1", *more]
+            jobs.append((subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL), out))
+        failed = [job.wait() for job, _ in jobs]
+        if any(failed):
+            sys.exit(f"{sum(map(bool, failed))} of {len(jobs)} processes failed: {' '.join(command)}")
+        cases = []
+        for _, out in jobs:
+            out.seek(0)
+            cases += [json.loads(line) for line in out]
+        return cases
+
+
+def sign_test(won, lost):
+    """Chance that two equals split as unevenly as won : lost or more, ties left out (binomial, two-sided)."""
+    n, k = won + lost, min(won, lost)
+    return min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n) if n else 1.0
+
+
+def exact_match(cases):
+    """(mean over languages of the share of non-trivial lines filled exactly, half a 95 % interval of it)."""
+    languages = collections.defaultdict(list)
+    for case in cases:
+        if case["nontrivial"]:
+            languages[case["language"]].append(case["exact"])
+    shares = [(sum(x) / len(x), len(x)) for x in languages.values()]
+    error = math.sqrt(sum(p * (1 - p) / n for p, n in shares)) / len(shares)
+    return statistics.mean(p for p, _ in shares), 1.96 * error
+
+
+def table(cases):
+    """Markdown rows, one a depth."""
+    depths = sorted({case["depth"] for case in cases})
+    by_depth = {d: {c["task_id"]: c for c in cases if c["depth"] == d} for d in depths}
+    lines = ["| depth | tasks | non-trivial exact match | edit similarity | ended by itself | median ms | against the depth before |",
+             "| --- | --- | --- | --- | --- | --- | --- |"]
+    for d in depths:
+        here = list(by_depth[d].values())
+        match, error = exact_match(here)
+        against = ""
+        if d - 1 in by_depth:
+            pairs = [(c["exact"], by_depth[d - 1][task]["exact"]) for task, c in by_depth[d].items()]
+            won, lost = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+            against = f"+{won} -{lost}, p = {sign_test(won, lost):.2g}"
+        lines.append(f"| {d} | {len(here)} | {100 * match:.1f} +- {100 * error:.1f} % | {statistics.mean(c['edit_similarity'] for c in here):.3f} | "
+                     f"{100 * statistics.mean(c['ended'] for c in here):.1f} % | {statistics.median(c['ms'] for c in here):.0f} | {against} |")
+    return lines
+
+
+def main():
+    own, more = (sys.argv[1:] + ["--"])[:(sys.argv[1:] + ["--"]).index("--")], sys.argv[1:]
+    more = more[more.index("--") + 1:] if "--" in more else []
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("tasks"), parser.add_argument("--binary", default=str(ROOT / "build/release/loopd"))
+    parser.add_argument("--depths", default="1,2,3,4,5,6"), parser.add_argument("--limit", type=int)
+    parser.add_argument("--processes", type=int, default=8), parser.add_argument("--max-tokens", type=int, default=48)
+    parser.add_argument("--cases-out", help="also write every case to this file")
+    arguments = parser.parse_args(own)
+    lines = read_lines(arguments.tasks)
+    wanted = min(arguments.limit or len(lines), len(lines))
+    cases = run(arguments, [lines[n * len(lines) // wanted] for n in range(wanted)], more)
+    if arguments.cases_out:
+        pathlib.Path(arguments.cases_out).write_text("".join(json.dumps(c) + "\n" for c in cases), encoding="utf-8")
+    print("\n".join(table(cases)))
+
+
+if __name__ == "__main__":
+    main()
