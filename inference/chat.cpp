@@ -45,11 +45,14 @@ std::optional<ChatTemplate> ChatTemplate::load(const std::string& dir) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) return std::nullopt;
   const Json config = Json::parse(std::string{std::istreambuf_iterator<char>(stream), {}}, nullptr, false);
-  if (!config.is_object()) throw one_line_error(file + ": not valid JSON; the file may be cut off");
-  const Json* source = template_in(config);
-  if (!source) return std::nullopt;
   ChatTemplate chat;
   chat.file_ = file;
+  if (!config.is_object()) {
+    chat.error_ = file + ": not valid JSON; the file may be cut off";
+    return chat;
+  }
+  const Json* source = template_in(config);
+  if (!source) return std::nullopt;
   chat.bos_ = token(config, "bos_token");
   chat.eos_ = token(config, "eos_token");
   try {

@@ -18,12 +18,14 @@ struct ChatMessage {
 class ChatTemplate {
  public:
   // Reads DIR/tokenizer_config.json. Nothing where there is none, or no template in it. A template that cannot be read is
-  // kept as the reason, since a model with one may still fill in the middle.
+  // kept as an error, since a model with one may still fill in the middle.
   static std::optional<ChatTemplate> load(const std::string& dir);
 
   // Whether the model was trained to answer: its text ends with what the template puts behind an answer. Base models carry
   // a template, too, but end otherwise.
   bool answers() const { return answers_; }
+  // What the model ends an answer with, beside what its config.json says.
+  const std::string& end_mark() const { return eos_; }
   // Why it cannot be rendered, one line; empty where it can.
   const std::string& error() const { return error_; }
 

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "inference/chat.h"
 #include "inference/cpu_device.h"
 #include "inference/cuda_device.h"
 #include "inference/fallback_device.h"
@@ -127,6 +128,11 @@ std::shared_ptr<const Engine> Engine::load(const EngineOptions& options) {
     for (const std::string_view literal : kStops) {
       if (const auto id = tokenizer.find_special(literal)) engine->stop_tokens_.push_back(*id);
     }
+    if (auto chat = ChatTemplate::load(options.model_dir)) {
+      engine->chat_ = std::make_unique<const ChatTemplate>(std::move(*chat));
+      const auto end = tokenizer.find_special(engine->chat_->end_mark());
+      if (end && engine->chat_->answers()) engine->stop_tokens_.push_back(*end);
+    }
     if (tokenizer.find_special("<|fim_prefix|>") && tokenizer.find_special("<|fim_suffix|>")) {
       engine->fim_layout_ = config.family != Family::loopd ? FimLayout::prefix_suffix_middle
                             : config.fim_joined            ? FimLayout::suffix_prefix_joined
@@ -137,6 +143,13 @@ std::shared_ptr<const Engine> Engine::load(const EngineOptions& options) {
 }
 
 Engine::~Engine() = default;
+
+bool Engine::instructs() const { return chat_ && (chat_->answers() || fim_layout_ == FimLayout::none); }
+
+Engine::Encoded Engine::encode_chat(std::string_view system, std::string_view user) const {
+  if (!chat_) throw std::runtime_error(info_.model_dir + ": has no chat template in tokenizer_config.json, so it cannot be asked");
+  return {chat_->encode(tokenizer(), {{"system", std::string(system)}, {"user", std::string(user)}}), ""};
+}
 
 const Tokenizer& Engine::tokenizer() const {
   if (!model_->tokenizer) throw std::runtime_error(info_.model_dir + ": has no tokenizer.json, so text cannot be encoded");

@@ -106,6 +106,7 @@ struct GenerateResult {
   Timings timings;
 };
 
+class ChatTemplate;  // inference/chat.h
 struct Model;  // weights, config: inference/model.h
 class Device;  // what the weights lie on: inference/lane.h
 
@@ -132,6 +133,13 @@ class Engine {
   Encoded encode_fim(const FimPrompt& prompt) const;
   // The same for plain continuation of `text`.
   Encoded encode_text(std::string_view text, bool special = true) const;
+  // Null where the checkpoint has none. Never null where instructs() is true.
+  const ChatTemplate* chat() const { return chat_.get(); }
+  // Whether the model is better asked than made to fill in the middle: it was trained to answer, or cannot do else.
+  bool instructs() const;
+  // Token ids of a conversation that the model is to answer. Throws std::runtime_error, one line, where the checkpoint's
+  // chat template cannot be rendered.
+  Encoded encode_chat(std::string_view system, std::string_view user) const;
   // Tokens that end a completion: end of text, end of middle, start of another file.
   std::span<const TokenId> stop_tokens() const { return stop_tokens_; }
 
@@ -139,6 +147,7 @@ class Engine {
   Engine() = default;
   EngineInfo info_;
   std::unique_ptr<const Model> model_;
+  std::unique_ptr<const ChatTemplate> chat_;
   std::unique_ptr<Device> device_;
   FimLayout fim_layout_ = FimLayout::none;
   std::vector<TokenId> stop_tokens_;

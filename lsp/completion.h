@@ -43,6 +43,10 @@ struct ModelPort {
   std::function<inference::GenerateResult(const std::string& session, const inference::FimPrompt& prompt,
                                           const inference::GenerateParams& params, std::stop_token stop)>
       generate;
+  // Answers an instruction. Null where the model was not trained to; then it fills in the middle, whatever is wanted.
+  std::function<inference::GenerateResult(const std::string& session, const std::string& system, const std::string& user,
+                                          const inference::GenerateParams& params, std::stop_token stop)>
+      answer;
   // Only makes the cache ready for the same prompt.
   std::function<void(const std::string& session, const inference::FimPrompt& prompt, int depth, std::stop_token stop)>
       prefill;

@@ -25,6 +25,10 @@ inference::GenerateResult compute(const LoadedModel& model, const Request& reque
   if (request.kind == Request::Kind::generate) {
     return model.generate({request.prefix, request.suffix, request.params}, std::move(stop));
   }
+  if (request.kind == Request::Kind::answer) {
+    if (!model.port.answer) throw std::runtime_error("this model follows no instructions");
+    return model.port.answer(request.session, request.suffix.value_or(""), request.prefix, request.params, std::move(stop));
+  }
   std::vector<inference::FimSegment> segments;
   for (const auto& segment : request.segments) segments.push_back({segment.path, segment.text});
   const inference::FimPrompt prompt{request.path, segments, request.prefix, request.suffix ? *request.suffix : std::string_view()};
@@ -34,7 +38,7 @@ inference::GenerateResult compute(const LoadedModel& model, const Request& reque
 }
 
 Greeting greeting_of(const std::string& identity, const LoadedModel& model) {
-  return {identity, "", model.model, model.device, model.summary, model.port.max_depth, model.port.context};
+  return {identity, "", model.model, model.device, model.summary, model.port.max_depth, model.port.context, static_cast<bool>(model.port.answer)};
 }
 
 }  // namespace

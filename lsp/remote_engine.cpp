@@ -261,6 +261,18 @@ LoadedModel share_engine(RemoteOptions options, std::stop_token given_up) {
       return inference::GenerateResult{};
     });
   };
+  if (greeting.answers) {
+    loaded.port.answer = [remote](const std::string& session, const std::string& system, const std::string& user,
+                                  const inference::GenerateParams& params, std::stop_token stop) {
+      Request request;
+      request.kind = Request::Kind::answer;
+      request.session = session;
+      request.prefix = user;
+      request.suffix = system;
+      request.params = params;
+      return remote->ask(std::move(request), stop, [&](const LoadedModel& own) { return own.port.answer(session, system, user, params, stop); });
+    };
+  }
   loaded.generate = [remote](const Sessions::GenerateRequest& wanted, std::stop_token stop) {
     Request request;
     request.kind = Request::Kind::generate;

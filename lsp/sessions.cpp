@@ -122,6 +122,12 @@ ModelPort Sessions::port() {
                          const inference::GenerateParams& params, std::stop_token stop) {
     return generate_in(name, encode(*engine_, prompt), params, std::move(stop));
   };
+  if (engine_->instructs()) {
+    port.answer = [this](const std::string& name, const std::string& system, const std::string& user,
+                         const inference::GenerateParams& params, std::stop_token stop) {
+      return generate_in(name, engine_->encode_chat(system, user), params, std::move(stop));
+    };
+  }
   port.prefill = [this](const std::string& name, const inference::FimPrompt& prompt, int depth, std::stop_token stop) {
     const auto tokens = encode(*engine_, prompt).tokens;
     Turn turn(turns_, Urgency::background, stop);

@@ -120,7 +120,7 @@ inference::Timings read_timings(const Json& json) {
 std::string encode(const Greeting& greeting) {
   return pack({{"identity", greeting.identity}, {"error", greeting.error}, {"model", greeting.model},
                {"device", greeting.device}, {"summary", greeting.summary}, {"max_depth", greeting.max_depth},
-               {"context", greeting.context}});
+               {"context", greeting.context}, {"answers", greeting.answers}});
 }
 
 Greeting read_greeting(std::string_view message) {
@@ -133,6 +133,7 @@ Greeting read_greeting(std::string_view message) {
     json.at("summary").get_to(greeting.summary);
     json.at("max_depth").get_to(greeting.max_depth);
     json.at("context").get_to(greeting.context);
+    json.at("answers").get_to(greeting.answers);
     return greeting;
   });
 }

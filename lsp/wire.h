@@ -21,6 +21,7 @@ struct Greeting {
   std::string summary;
   int max_depth = 1;
   std::size_t context = 0;
+  bool answers = false;  // ModelPort::answer is there
 };
 
 // A connection computes for one request at a time: the next one stops the one before, whose answer is not sent then.
@@ -29,6 +30,7 @@ struct Request {
     fill,      // ModelPort::generate
     prefill,   // ModelPort::prefill; its answer is empty
     generate,  // LoadedModel::generate
+    answer,    // ModelPort::answer: `suffix` is the system's message, `prefix` the user's
     stop,      // ends the request before, without an answer
   };
   struct Segment {

@@ -57,6 +57,7 @@ ActionResult add_tests(const ModelPort& model, const ActionPlace& place, const c
   hole.before = (behind_code ? (place.language == Language::python ? "\n\n\n" : "\n\n") : "") + imports + frame.open;
   hole.after = frame.close;
   hole.openings = frame.openings;
+  hole.wish = "Write a test of " + function->name + " that calls " + frame.call + ".";
   FillOptions options = given;
   // The frame's own imports are right by construction; what the model adds is held against the file it tests.
   options.complaints = {unknown_imports(place.language, place.file, place.document->text() + "\n" + frame.head + imports + text, read_file)};

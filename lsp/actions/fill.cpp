@@ -7,6 +7,7 @@
 #include "context/check.h"
 #include "context/statement.h"
 #include "context/syntax.h"
+#include "lsp/actions/instruct.h"
 
 namespace lsp {
 namespace {
@@ -170,12 +171,18 @@ Filled fill(const ModelPort& model, const Hole& hole, const FillOptions& options
   };
   const std::size_t errors = errors_outside(hole);
   const std::string comment(context::line_comment(hole.language));
-  std::string advice;
+  std::string advice, complaint;
   for (std::size_t attempt = 0; attempt < static_cast<std::size_t>(std::max(1, options.attempts)); ++attempt) {
     say(attempt == 0 ? "draft" : "revise, draft " + std::to_string(attempt + 1));
-    const CompletionInput input = input_for(hole, options, attempt, advice);
-    Completion draft = complete(model, input, stop);
-    if (hole.until == Hole::Until::block) add_body(model, input, draft, stop);
+    Completion draft;
+    if (model.answer) {
+      const std::string wish = hole.wish.empty() ? "Write the missing code." : hole.wish;
+      draft = draft_by_asking(model, input_for(hole, options, attempt, ""), {wish, complaint, hole.until == Hole::Until::line}, stop);
+    } else {
+      const CompletionInput input = input_for(hole, options, attempt, advice);
+      draft = complete(model, input, stop);
+      if (hole.until == Hole::Until::block) add_body(model, input, draft, stop);
+    }
     std::vector<LoopStep> steps = draft.steps;
     for (LoopStep& step : steps) {
       if (!hole.focus.empty() && step.kind != StepKind::verify) step.focus = hole.focus;
@@ -204,7 +211,7 @@ Filled fill(const ModelPort& model, const Hole& hole, const FillOptions& options
     // The draft may have taken over the rest of the hole's line.
     const std::string after = hole.after.substr(std::min(draft.replace_after, hole.after.size()));
     std::string replacement = with_line_ends(*hole.document, hole.before + written + after);
-    const std::string complaint = complaint_of(hole, options, errors, replacement);
+    complaint = complaint_of(hole, options, errors, replacement);
     const bool last = attempt + 1 >= static_cast<std::size_t>(options.attempts);
     if (!complaint.empty()) replacement = last ? with_line_ends(*hole.document, shortened(hole, options, errors, written)) : "";
     const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count();

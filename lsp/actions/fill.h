@@ -31,6 +31,7 @@ struct Hole {
   std::string hint;  // whole lines that the model sees in front of `before`; no part of the replacement
   enum class Until { block, paragraph, line } until = Until::block;
   std::string terminator;  // where it is written, the text ends just before it; empty: nowhere
+  std::string wish;        // a sentence for models that follow instructions: "Write the body of area."
   std::string focus;       // what the steps are about where the text is no code: "docstring"
 };
 

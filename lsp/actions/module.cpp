@@ -124,6 +124,7 @@ std::string write_code(const ModelPort& model, const ModuleRequest& request, con
     hole.start = hole.end = start + written.size();
     hole.before = written.empty() ? "" : subject.language == Language::python ? "\n\n\n" : "\n\n";
     hole.openings = code_openings(subject, written.empty());
+    hole.wish = "Write the next definition of this module: " + subject.about;
     FillOptions options = request.options;
     options.complaints = {unknown_imports(subject.language, joined(request.folder, path), "", request.read_file), brings_something(subject, written)};
     if (options.external_check && can_check_externally(subject.language)) options.complaints.push_back(tool_check(subject));
@@ -194,6 +195,7 @@ std::string write_tests(const ModelPort& model, const ModuleRequest& request, co
     hole.before = between + frame.open;
     hole.after = frame.close;
     hole.openings = frame.openings;
+    hole.wish = "Write a test of " + function.name + ".";
     FillOptions options = request.options;
     options.attempts = 2;
     options.max_tokens = 96;

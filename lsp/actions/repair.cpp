@@ -174,6 +174,7 @@ ActionResult fix_diagnostic(const ModelPort& model, const ActionOffer& offer, co
   if (fix_name(offer, place, tree, out)) return out;
   Hole hole = faulty_hole(place, tree, offer.diagnosed->start, offer.diagnosed->end);
   hole.hint = advice(place, hole, offer.diagnosed->message);
+  hole.wish = "Mend this: " + one_line(offer.diagnosed->message) + ".";
   FillOptions options = given;
   options.complaints.push_back(changes(place, hole.start, hole.end));
   options.complaints.push_back(keeps_names(place));
@@ -198,6 +199,7 @@ ActionResult repair(const ModelPort& model, const ActionPlace& place, const cont
     Hole hole = hole_at(place, one.start, one.end);
     hole.until = Hole::Until::line;
     hole.focus = "change";
+    hole.wish = "This line is wrong, write it right: " + line_text(*place.document, one.start, one.end) + "\n";
     FillOptions options = given;
     options.attempts = 2;
     options.complaints.push_back(changes(place, hole.start, hole.end));

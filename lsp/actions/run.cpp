@@ -22,6 +22,7 @@ std::optional<Hole> implement_hole(const ActionPlace& place, const context::Synt
   if (!function || !function->stub) return std::nullopt;
   Hole hole = hole_at(place, function->code_start, function->braces ? function->body_end : std::max(function->body_end, function->code_start));
   hole.before = "\n" + function->body_indent;
+  hole.wish = "Write the body of " + function->name + ".";
   if (function->braces) hole.after = "\n" + function->indent;
   return hole;
 }
@@ -46,6 +47,7 @@ std::optional<Hole> document_hole(const ActionPlace& place, const context::Synta
   }
   hole.until = Hole::Until::line;
   hole.focus = "documentation";
+  hole.wish = "Say in one line what " + function->name + " does.";
   return hole;
 }
 
@@ -58,6 +60,7 @@ std::optional<Hole> rewrite_hole(const ActionPlace& place, const context::Syntax
   Hole hole = hole_at(place, comment->end, comment->end);
   hole.before = "\n" + indent;
   hole.until = Hole::Until::paragraph;
+  hole.wish = "Write the code that this comment describes: " + document.text().substr(comment->start, comment->end - comment->start) + "\n";
   const std::size_t next = document.line_of(comment->end) + 1;
   if (next < document.line_count() && document.line_start(next) < document.line_end(next)) {
     const auto statement = context::statement_at(document, tree, document.line_start(next));
@@ -82,6 +85,7 @@ std::optional<Hole> continue_hole(const ActionPlace& place) {
   const bool opens = last == '{' || (last == ':' && place.language == context::Language::python);
   if (!rest) hole.before = "\n" + context::indent_of(document, end) + (opens ? "    " : "");
   hole.until = rest ? Hole::Until::line : Hole::Until::paragraph;
+  hole.wish = "Continue the code.";
   return hole;
 }
 

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "inference/chat.h"
 #include "lsp/commands/commands.h"
 #include "lsp/commands/open_model.h"
 #include "lsp/completion.h"
@@ -70,6 +71,11 @@ std::vector<Finding> examine_model(const Options& options, const Settings& setti
     const bool fim = engine->fim_layout() != inference::FimLayout::none;
     findings.push_back({"fill-in", fim, fim ? "the model sees text behind the cursor, too"
                                             : "the model has no fill-in-the-middle tokens: it does not see what stands behind the cursor"});
+    if (const inference::ChatTemplate* chat = engine->chat()) {
+      const bool ok = chat->error().empty();
+      findings.push_back({"chat", ok || !engine->instructs(),
+                          !ok ? chat->error() : engine->instructs() ? "code actions are asked of the model, by its chat template" : "the model has a chat template, but was not trained to answer: code actions fill in the middle"});
+    }
     subject = "completion";
     findings.push_back(try_completion(engine));
   } catch (const std::exception& error) {

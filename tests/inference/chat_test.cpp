@@ -74,7 +74,7 @@ TEST_CASE("a model answers where its text ends with what the template puts behin
   CHECK(load({{"chat_template", {{{"name", "tool_use"}, {"template", "x"}}, {{"name", "default"}, {"template", chatml}}}}, {"eos_token", "<|im_end|>"}})->answers());
   CHECK_FALSE(load({{"eos_token", "<|im_end|>"}}));
   CHECK_FALSE(ChatTemplate::load("/nowhere"));
-  CHECK_THROWS(load(Json::array()));
+  CHECK(load(Json::array())->error().find("not valid JSON") != std::string::npos);
 }
 
 TEST_CASE("expressions") {

@@ -130,7 +130,7 @@ TEST_CASE("answers and greetings arrive as they were sent") {
   CHECK(got.result.timings.accepted_tokens == 9);
   CHECK(got.result.timings.verify_ms == 11);
   CHECK(got.result.timings.early_tokens == 12);
-  const Greeting greeting{"id", "no model", "m", "cpu", "sum", 6, 4096};
+  const Greeting greeting{"id", "no model", "m", "cpu", "sum", 6, 4096, true};
   CHECK(encode(read_greeting(encode(greeting))) == encode(greeting));
 }
 
