@@ -78,10 +78,11 @@ def problems():
                 yield f"{name}: finish it or file it; unfinished marks do not stay in the tree"
             if folder != "tests" and '#include "tests/' in text:
                 yield f"{name}: nothing includes tests"
-    for document in sorted(ROOT.glob("*.md")):
+    pages = [page for page in ROOT.glob("editors/**/README.md") if "node_modules" not in page.parts]
+    for document in sorted([*ROOT.glob("*.md"), *pages]):
         for target in re.findall(r"\]\((?!http|#)([^)#]+)", document.read_text()):
-            if not (ROOT / target).exists():
-                yield f"{document.name}: links to {target}, which does not exist"
+            if not (document.parent / target).exists():
+                yield f"{document.relative_to(ROOT)}: links to {target}, which does not exist"
 
 
 def main():

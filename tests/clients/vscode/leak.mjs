@@ -7,7 +7,9 @@ import { measured } from './seen.mjs';
 import { VSCode } from './vscode.mjs';
 
 const minutes = Number(process.env.LOOPD_LEAK_MINUTES ?? 1);
-// Caches fill first; they have bounds, and what lies beyond those is what is looked for.
+// Keys and values of prompts that were computed are kept, up to a bound (inference/engine.h), which takes some minutes of
+// typing. What grows behind that is what is looked for: a longer run tells more.
+const kept_mb = 192;
 const warm_up = 0.4; // of the time
 const growth = 1.1;
 
@@ -65,6 +67,6 @@ describe('typing for long', { skip: minutes > 0 ? false : 'LOOPD_LEAK_MINUTES is
     const figures = { minutes, rounds, start_mb: Math.round(first), warm_mb: warm, end_mb: Math.round(last), samples_mb: samples };
     context.diagnostic(`RSS of the server: ${figures.start_mb} MB at the start, ${figures.warm_mb} MB after ${warm_up * 100} % of ${minutes} min, ${figures.end_mb} MB at the end; ${rounds} methods typed; ${samples.join(' ')}`);
     measured('vscode memory', figures);
-    assert.ok(last < warm * growth, `grew from ${warm} MB to ${last} MB`);
+    assert.ok(last < Math.max(warm * growth, first + kept_mb), `grew from ${warm} MB to ${last} MB`);
   });
 });
