@@ -9,7 +9,8 @@ import { chromium } from 'playwright-core';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 export const pictures = join(root, 'build/test/vscode');
-const code_server = join(root, 'build/tools/code-server/node_modules/code-server/out/node/entry.js');
+// $LOOPD_CODE_SERVER is the folder of another one, such as a newer, which may want a newer Node in front of the PATH.
+const code_server = join(process.env.LOOPD_CODE_SERVER ?? join(root, 'build/tools/code-server'), 'node_modules/code-server/out/node/entry.js');
 
 // VS Code's own settings that would move or cover what the tests look at.
 const calm = {
@@ -21,6 +22,8 @@ const calm = {
   'editor.minimap.enabled': false,
   'editor.fontSize': 15,
   'editor.wordBasedSuggestions': 'off', // its popup would hide the ghost text at some words, as it does for users
+  'chat.disableAIFeatures': true, // newer ones open a pane for it
+  'workbench.secondarySideBar.defaultVisibility': 'hidden',
   'git.enabled': false, // it would ask about the repository around the workspace
   'security.workspace.trust.banner': 'never',
 };
