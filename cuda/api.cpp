@@ -41,6 +41,9 @@ extern "C" __attribute__((visibility("default"))) const cuda::Api* loopd_cuda_ap
     a.linear = cuda::linear;
     a.rope_write = cuda::rope_write;
     a.attention = cuda::attention;
+    a.pass_workspace = cuda::pass_workspace;
+    a.pass_prepare = cuda::pass_prepare;
+    a.pass = cuda::pass;
     a.argmax = cuda::argmax;
     a.set_loop = cuda::set_loop;
     a.feed_back = cuda::feed_back;

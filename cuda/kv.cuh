@@ -8,6 +8,10 @@ namespace cuda {
 
 using Fp8 = __nv_fp8_e4m3;
 
+__device__ __forceinline__ const float* gain_of(const Gain& gain, int loop) {
+  return gain.data ? gain.data + static_cast<std::size_t>(max(min(loop, gain.loops), 1) - 1) * static_cast<std::size_t>(gain.stride) : nullptr;
+}
+
 // First element of (kv_head, position) in a pool of pages [page][kv_head][kPage][head_dim].
 __device__ __forceinline__ std::size_t kv_offset(int page, int position, int kv_head, const HeadShape& shape) {
   const std::size_t line = (static_cast<std::size_t>(page) * static_cast<std::size_t>(shape.kv_heads) + static_cast<std::size_t>(kv_head)) * kPage + static_cast<std::size_t>(position % kPage);

@@ -17,7 +17,7 @@
 
 namespace cuda {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr const char* kEntryPoint = "loopd_cuda_api";  // extern "C" const cuda::Api* loopd_cuda_api(int version)
 
 constexpr int kPage = 64;         // positions in a page of the KV cache
@@ -86,6 +86,13 @@ struct KvCache {
   void* values = nullptr;
 };
 
+// A vector of a model, or one of every loop: a row in loop r takes the one at data + (min(r, loops) - 1) * stride.
+struct Gain {
+  const float* data = nullptr;  // null: none
+  int stride = 0;               // 0: all loops share one
+  int loops = 1;
+};
+
 struct HeadShape {
   int heads = 0, kv_heads = 0, head_dim = 0;  // head_dim 8, 16, 32, 64 or 128; heads / kv_heads <= kMaxHeadGroup
 };
@@ -103,6 +110,25 @@ enum class Epilogue : int {
   add,     // out[rows][matrix.rows] += y, only in rows whose `loop` (where given) is not 0
   swiglu,  // out[rows][matrix.rows / 2] = silu(gate) * up, of a matrix packed with RowOrder::gate and up
 };
+
+// One layer, as pass() reads it; all pointers are of the device.
+struct PassLayer {
+  Matrix qkv, o, gate_up, down;
+  Gain input_gain, attention_gain;  // [width]
+  const float* qkv_bias = nullptr;
+  Gain q_gain, k_gain;  // [head_dim], or null
+  Gain gate_weight, gate_bias;  // null where there are no loops >= 2
+  KvCache cache;
+};
+// What all layers share.
+struct PassShape {
+  HeadShape heads;
+  int width = 0, inner = 0, layers = 0;
+  int window = 0;
+  float eps = 0;
+  const float* rope = nullptr;  // rope_table()
+};
+constexpr int kMaxPassRows = 8;
 
 // Greedy choice of a row. Written by argmax().
 struct Choice {
@@ -198,6 +224,16 @@ struct Api {
   void (*attention)(Stream stream, float* out, const float* qkv, const KvCache& cache, const float* gate_weight,
                     const float* gate_bias, const Rows& rows, int count, const HeadShape& shape, int window, int splits,
                     const Workspace& workspace);
+
+  // One loop of all layers as one kernel that stays on the device: what linear(), rope_write(), attention() and so on do
+  // one after the other, for rows <= kMaxPassRows. hidden [rows][width] is what enter() left, and becomes the state; rows in
+  // loop 0 keep theirs. Weights stream through shared memory without a stop while blocks wait for each other.
+  // pass_workspace() says how much memory it needs; 0: there is no such kernel for these weights on this device, so use
+  // the single operations. pass_prepare() copies the layers' descriptions there once. Not thread-safe on one workspace.
+  std::size_t (*pass_workspace)(const PassShape& shape, const PassLayer* layers);
+  bool (*pass_prepare)(Stream stream, const PassShape& shape, const PassLayer* layers, const Workspace& workspace);
+  void (*pass)(Stream stream, float* hidden, const PassShape& shape, const PassLayer* layers, const Rows& rows, int count,
+               const Workspace& workspace);
 
   // The greedy choice of each row among allowed tokens. allowed: [masks][ceil(vocab / 32)] bits (bit i % 32 of word
   // i / 32 is token i), mask[row] picks one, -1 (or mask null): all. bias is added to the logit of token bias_token (-1:

@@ -85,6 +85,7 @@ const Limits& limits() {
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
     entry.overlaps = major >= 9 && std::getenv("LOOPD_CUDA_NO_OVERLAP") == nullptr;
     entry.clusters = (major == 9 || major == 10) && std::getenv("LOOPD_CUDA_NO_CLUSTERS") == nullptr;
+    entry.streams = (major == 9 || major == 10) && entry.shared_bytes >= 220 * 1024 && std::getenv("LOOPD_CUDA_NO_PASS") == nullptr;
     if (entry.multiprocessors == 0) entry.multiprocessors = 1;
   }
   cached = device;
@@ -98,8 +99,10 @@ bool prepare(const void* kernel, std::size_t shared, bool clusters, const char* 
   int device = 0;
   cudaGetDevice(&device);
   const std::lock_guard lock(mutex);
-  const auto [entry, fresh] = known.try_emplace({device, kernel}, 48 * 1024);
-  if (fresh && clusters && !check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), name)) return false;
+  static std::map<std::pair<int, const void*>, bool> in_clusters;
+  const auto entry = known.try_emplace({device, kernel}, 48 * 1024).first;
+  bool& clustered = in_clusters[{device, kernel}];
+  if (clusters && !std::exchange(clustered, true) && !check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1), name)) return false;
   if (shared <= entry->second) return true;
   if (!check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), name)) return false;
   entry->second = shared;

@@ -19,6 +19,7 @@ struct Limits {
   int shared_bytes = 0;  // that one block may ask for
   bool overlaps = false;  // programmatic dependent launch: compute capability 9.0 and up
   bool clusters = false;  // of 16 blocks: 9.0, 10.0
+  bool streams = false;   // bulk copies, and shared memory for rings of weights: the same
 };
 const Limits& limits();  // of the current device
 
@@ -52,6 +53,23 @@ void launch_clusters(const char* name, Stream stream, void (*kernel)(Parameters.
   config.stream = native(stream);
   config.attrs = attributes;
   config.numAttrs = count;
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), name);
+}
+
+// Launches blocks that wait for each other: either all of them run at once or it fails.
+template <typename... Parameters, typename... Arguments>
+void launch_cooperative(const char* name, Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, Arguments... arguments) {
+  if (!prepare(reinterpret_cast<const void*>(kernel), shared, false, name)) return;
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeCooperative;
+  attribute.val.cooperative = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared;
+  config.stream = native(stream);
+  config.attrs = &attribute;
+  config.numAttrs = 1;
   check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), name);
 }
 

@@ -54,6 +54,10 @@ void rope_write(Stream stream, float* qkv, const KvCache& cache, const float* bi
                 const float* table, const Rows& rows, int count, const HeadShape& shape, float eps);
 void attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const float* gate_weight, const float* gate_bias,
                const Rows& rows, int count, const HeadShape& shape, int window, int splits, const Workspace& workspace);
+std::size_t pass_workspace(const PassShape& shape, const PassLayer* layers);
+bool pass_prepare(Stream stream, const PassShape& shape, const PassLayer* layers, const Workspace& workspace);
+void pass(Stream stream, float* hidden, const PassShape& shape, const PassLayer* layers, const Rows& rows, int count,
+          const Workspace& workspace);
 void argmax(Stream stream, Choice* out, const float* logits, int rows, int vocab, const std::uint32_t* allowed, const int* mask,
             int bias_token, float bias);
 void set_loop(Stream stream, const Rows& rows, int count, int r);

@@ -1,6 +1,7 @@
 // Times a whole synthetic decode step in a CUDA graph, and its operations, against the bandwidth of a copy.
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 
 #include "tests/gpu/ops/harness.h"
 
@@ -52,6 +53,7 @@ struct Model {
   cuda::Rows rows;
   int qkv_width, q_width;
   std::size_t layer_bytes = 0;
+  cuda::Type keys = cuda::Type::bf16;
 
   static std::size_t needed(const Shape& s) {
     const cuda::HeadShape heads{s.heads, s.kv_heads, s.head_dim};
@@ -62,9 +64,10 @@ struct Model {
     return bytes;
   }
 
-  Model(const Shape& s, int batch, int context)
+  Model(const Shape& s, int batch, int context, cuda::Type key_type = cuda::Type::bf16)
       : shape(s), heads{s.heads, s.kv_heads, s.head_dim}, workspace(needed(s)), qkv_width((s.heads + 2 * s.kv_heads) * s.head_dim), q_width(s.heads * s.head_dim) {
     const auto n = [](int a, int b = 1) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); };
+    keys = key_type;
     embedding = random_matrix(s.head_type, s.vocab, s.width, s.head_group, 1);
     const int pages_a_table = (context + 1024) / cuda::kPage + 1;  // steps move on at every replay
     const int tables = 2 * batch;
@@ -104,6 +107,28 @@ struct Model {
     rows.token = token.data, rows.position = position.data, rows.loop = loop.data, rows.depth = depth.data, rows.table = table.data, rows.pages = pages.data;
     rows.table_stride = pages_a_table;
     sync("making the model");
+    prepare_pass();
+  }
+
+  // The same as one kernel; not possible for all shapes.
+  cuda::PassShape pass_shape;
+  std::vector<cuda::PassLayer> pass_layers;
+  std::unique_ptr<Workspace> pass_space;
+  bool use_pass = false;
+  void prepare_pass() {
+    pass_shape = {heads, shape.width, shape.ffn, shape.layers, 64, kEps, rotation.data};
+    const cuda::Gain head_gain{shape.loopd ? gain.data : nullptr};
+    pass_layers.clear();
+    for (const Layer& layer : layers) {
+      pass_layers.push_back({layer.qkv.matrix, layer.o.matrix, layer.gate_up.matrix, layer.down.matrix, {gain.data}, {gain.data}, nullptr, head_gain, head_gain,
+                             {gate_weight.data}, {gate_bias.data}, {keys, layer.keys.data, layer.values.data}});
+    }
+    const std::size_t bytes = api->pass_workspace(pass_shape, pass_layers.data());
+    use_pass = bytes > 0;
+    if (!use_pass) return;
+    pass_space = std::make_unique<Workspace>(bytes);
+    if (!api->pass_prepare(stream, pass_shape, pass_layers.data(), pass_space->view)) die("pass_prepare");
+    sync("pass_prepare");
   }
 
   bool alone = false;  // wait after every operation, so that none overlaps another
@@ -116,8 +141,12 @@ struct Model {
     const float* head_gain = s.loopd ? gain.data : nullptr;
     api->set_loop(stream, rows, batch, r), after();
     api->enter(stream, hidden.data, hidden.data, embedding.matrix, s.loopd ? input_gain.data : nullptr, nullptr, 6, rows, batch, s.width, kEps), after();
+    if (use_pass && batch <= cuda::kMaxPassRows) {
+      api->pass(stream, hidden.data, pass_shape, pass_layers.data(), rows, batch, pass_space->view), after();
+      return;
+    }
     for (const Layer& layer : layers) {
-      const cuda::KvCache cache{cuda::Type::bf16, layer.keys.data, layer.values.data};
+      const cuda::KvCache cache{keys, layer.keys.data, layer.values.data};
       api->linear(stream, qkv.data, hidden.data, gain.data, layer.qkv.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view), after();
       api->rope_write(stream, qkv.data, cache, nullptr, head_gain, head_gain, rotation.data, rows, batch, heads, kEps), after();
       api->attention(stream, mixed.data, qkv.data, cache, gate_weight.data, gate_bias.data, rows, batch, heads, 64, kSplits, workspace.view), after();

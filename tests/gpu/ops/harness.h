@@ -196,6 +196,7 @@ void test_linear();
 void test_attention();
 void test_small();
 void test_prefill();
+void test_pass();
 void test_model();
 void bench(const std::string& shape);
 

@@ -109,7 +109,7 @@ std::vector<float> normed(const std::vector<float>& x, const std::vector<float>&
 int main(int argc, char** argv) {
   using namespace gpu;
   if (argc < 2) {
-    std::puts("usage: gpu_ops PLUGIN.so [--quick] [--only linear|attention|small|prefill|model] [--bench 40b|7b|default]...");
+    std::puts("usage: gpu_ops PLUGIN.so [--quick] [--only linear|attention|small|prefill|pass|model] [--bench 40b|7b|default]...");
     return 2;
   }
   void* library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
@@ -146,6 +146,7 @@ int main(int argc, char** argv) {
     if (only.empty() || only == "small") test_small();
     if (only.empty() || only == "attention") test_attention();
     if (only.empty() || only == "prefill") test_prefill();
+    if (only.empty() || only == "pass") test_pass();
     if (only.empty() || only == "model") test_model();
     std::printf(failures ? "FAILED %d cases\n" : "all operations agree\n", failures);
   }

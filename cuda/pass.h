@@ -1,0 +1,53 @@
+// Between pass.cu, which plans a whole loop as one kernel, and the kernels made per head size (pass_*.cu).
+#pragma once
+
+#include <cstddef>
+
+#include "cuda/plugin.h"
+
+namespace cuda {
+
+constexpr int kPassWarps = 16;
+constexpr int kPassThreads = kPassWarps * 32;
+constexpr int kPassStages = 8;    // chunks of weights a warp may have on their way
+constexpr int kPassLayers = 128;  // that fit the table of pointers in shared memory
+constexpr int kPassMatrices = 4;  // in the order of use: qkv, o, gate_up, down
+constexpr int kPassHeads = 3;     // query heads that a warp attends for at once
+
+// How one kind of matrix is shared among the blocks: `ranges` of row tiles times `splits` of K.
+struct PassMatrix {
+  int row_tiles, k_tiles, outputs, cols;
+  int groups, group_shift;  // of a row; a tile's group is k_tile >> group_shift
+  int splits, ranges;
+  std::size_t scales;  // bytes from the start of the data
+};
+
+struct PassArguments {
+  float* hidden;            // [count][width]
+  const PassLayer* layers;  // on the device
+  float* qkv;               // [count][qkv width]
+  float* parts;             // [count][kv_heads][splits + 1][group * head_dim + 3 * group]: of attention
+  float* mixed;             // [count][heads * head_dim]
+  float* inner;             // [count][inner]
+  float* partial;           // [splits of down][count][width]
+  unsigned* barrier;        // zero at first, then left as it is
+  const float2* rope;
+  Rows rows;
+  HeadShape shape;
+  PassMatrix matrix[kPassMatrices];
+  int layer_count, count, width, window;
+  int splits;           // blocks that share the attention over one context
+  int chunk, stages;    // tiles a warp fetches at once, and how many such chunks it has on their way
+  int members;          // blocks
+  bool clustered;       // all blocks are one cluster and meet at its barrier; otherwise through memory
+  int columns_at, bias_at, sums_at;  // bytes into shared memory
+  float eps;
+};
+
+using PassKernel = void (*)(PassArguments);
+
+// The kernel for up to 4 rows (column_tiles 1) or 8 (2).
+PassKernel pass_64(int column_tiles);
+PassKernel pass_128(int column_tiles);
+
+}  // namespace cuda

@@ -1,0 +1,195 @@
+// A whole loop as one kernel against the single operations, which the other tests hold against plain loops.
+#include <algorithm>
+#include <cstdlib>
+
+#include "tests/gpu/ops/harness.h"
+
+namespace gpu {
+namespace {
+
+constexpr float kEps = 1e-5f;
+constexpr int kPositions = 1100, kTables = 9, kLayers = 2, kWindow = 64;
+constexpr int kSplits = 16;
+
+struct Shape {
+  const char* name;
+  cuda::HeadShape heads;
+  int width, inner, group;
+  bool extras;  // bias, norms of heads
+};
+
+const Shape kShapes[] = {
+    {"default", {12, 4, 64}, 768, 2048, 64, true},   {"odd", {5, 5, 64}, 320, 448, 64, false},   {"wide group", {14, 2, 128}, 896, 1920, 128, true},
+    {"one group", {6, 2, 64}, 384, 640, 0, false}, {"40b", {40, 8, 128}, 5120, 27648, 128, false},
+};
+
+struct Layer {
+  DeviceMatrix qkv, o, gate_up, down;
+  HostCache cache;
+  std::vector<std::uint8_t> keys, values;  // as they were before any step
+};
+
+std::size_t n(int a, int b = 1) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+DeviceMatrix random_matrix(int rows, int cols, int group, std::uint64_t seed) {
+  DeviceMatrix m;
+  m.matrix = api->layout(cuda::Type::int4, rows, cols, group ? group : cols, false);
+  m.memory = Buffer<std::uint8_t>(m.matrix.bytes);
+  m.matrix.data = m.memory.data;
+  api->random_matrix(stream, m.matrix, seed);
+  return m;
+}
+
+struct Bench {
+  const Shape& shape;
+  int q_width, qkv_width;
+  std::vector<Layer> layers;
+  Buffer<float> norm_a, norm_b, bias, q_gain, k_gain, gate_weight, gate_bias, rotation, hidden, qkv, mixed, inner;
+  std::vector<float> start;
+  Workspace workspace;
+
+  static std::size_t needed(const Shape& s) {
+    std::size_t bytes = api->attention_workspace(s.heads, 16, kSplits);
+    for (const auto& [rows, cols] : {std::pair{s.width, s.inner}, std::pair{2 * s.inner, s.width}}) {
+      bytes = std::max(bytes, api->linear_workspace(api->layout(cuda::Type::int4, rows, cols, s.group ? s.group : cols, false), 16));
+    }
+    return bytes;
+  }
+
+  Bench(const Shape& s, cuda::Type keys) : shape(s), q_width(s.heads.heads * s.heads.head_dim), qkv_width((s.heads.heads + 2 * s.heads.kv_heads) * s.heads.head_dim), workspace(needed(s)) {
+    for (int i = 0; i < kLayers; ++i) {
+      const auto seed = static_cast<std::uint32_t>(100 * i + 7);
+      Layer layer{random_matrix(qkv_width, s.width, s.group, seed), random_matrix(s.width, q_width, s.group, seed + 1), random_matrix(2 * s.inner, s.width, s.group, seed + 2),
+                  random_matrix(s.width, s.inner, s.group, seed + 3), make_cache(s.heads, keys, kPositions, kTables, seed + 4), {}, {}};
+      layer.keys = layer.cache.key_memory.get();
+      layer.values = layer.cache.value_memory.get();
+      layers.push_back(std::move(layer));
+    }
+    norm_a = Buffer<float>(random_floats(n(s.width), 1, 1)), norm_b = Buffer<float>(random_floats(n(s.width), 1, 2));
+    bias = Buffer<float>(random_floats(n(qkv_width), 0.3f, 3));
+    q_gain = Buffer<float>(random_floats(n(s.heads.head_dim), 1, 4)), k_gain = Buffer<float>(random_floats(n(s.heads.head_dim), 1, 5));
+    gate_weight = Buffer<float>(random_floats(n(q_width), 0.1f, 6)), gate_bias = Buffer<float>(random_floats(n(s.heads.heads), 1, 7));
+    rotation = Buffer<float>(n(kPositions, s.heads.head_dim));
+    api->rope_table(stream, rotation.data, kPositions, s.heads.head_dim, 1e5);
+    start = random_floats(n(8, s.width), 1, 8);
+    hidden = Buffer<float>(start);
+    qkv = Buffer<float>(n(8, qkv_width)), mixed = Buffer<float>(n(8, q_width)), inner = Buffer<float>(n(8, s.inner));
+    for (Buffer<float>* buffer : {&qkv, &mixed, &inner}) api->fill(stream, buffer->data, 0, buffer->size * sizeof(float));
+  }
+
+  void restore(const std::vector<float>& from) {
+    hidden.set(from);
+    for (Layer& layer : layers) {
+      layer.cache.key_memory.set(layer.keys);
+      layer.cache.value_memory.set(layer.values);
+    }
+  }
+
+  std::vector<cuda::PassLayer> pass_layers() const {
+    std::vector<cuda::PassLayer> all;
+    const bool extras = shape.extras;
+    for (const Layer& l : layers) {
+      all.push_back({l.qkv.matrix, l.o.matrix, l.gate_up.matrix, l.down.matrix, {norm_a.data}, {norm_b.data}, extras ? bias.data : nullptr, {extras ? q_gain.data : nullptr},
+                     {extras ? k_gain.data : nullptr}, {gate_weight.data}, {gate_bias.data}, l.cache.view()});
+    }
+    return all;
+  }
+
+  void single(const cuda::Rows& rows, int count) {
+    const bool extras = shape.extras;
+    for (const Layer& l : layers) {
+      const cuda::Rows own = with_pages(rows, l);
+      api->linear(stream, qkv.data, hidden.data, norm_a.data, l.qkv.matrix, count, kEps, cuda::Epilogue::store, nullptr, workspace.view);
+      api->rope_write(stream, qkv.data, l.cache.view(), extras ? bias.data : nullptr, extras ? q_gain.data : nullptr, extras ? k_gain.data : nullptr, rotation.data, own, count, shape.heads, kEps);
+      api->attention(stream, mixed.data, qkv.data, l.cache.view(), gate_weight.data, gate_bias.data, own, count, shape.heads, kWindow, kSplits, workspace.view);
+      api->linear(stream, hidden.data, mixed.data, nullptr, l.o.matrix, count, kEps, cuda::Epilogue::add, rows.loop, workspace.view);
+      api->linear(stream, inner.data, hidden.data, norm_b.data, l.gate_up.matrix, count, kEps, cuda::Epilogue::swiglu, nullptr, workspace.view);
+      api->linear(stream, hidden.data, inner.data, nullptr, l.down.matrix, count, kEps, cuda::Epilogue::add, rows.loop, workspace.view);
+    }
+  }
+  // The layers' pages are the same for all, as in a model.
+  cuda::Rows with_pages(const cuda::Rows& rows, const Layer&) const {
+    cuda::Rows own = rows;
+    own.pages = layers[0].cache.page_memory.data;
+    own.table_stride = layers[0].cache.pages_a_table;
+    return own;
+  }
+};
+
+// ||got - want|| / ||want - start||: what the layers added.
+double error_of(const std::vector<float>& got, const std::vector<float>& want, const std::vector<float>& start) {
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    difference += std::pow(static_cast<double>(got[i]) - want[i], 2);
+    norm += std::pow(static_cast<double>(want[i]) - start[i], 2);
+  }
+  return std::sqrt(difference / std::max(norm, 1e-30));
+}
+
+void try_shape(Group& group, const Shape& shape, cuda::Type keys) {
+  Bench bench(shape, keys);
+  const std::vector<cuda::PassLayer> layers = bench.pass_layers();
+  const cuda::PassShape pass_shape{shape.heads, shape.width, shape.inner, kLayers, kWindow, kEps, bench.rotation.data};
+  const std::size_t bytes = api->pass_workspace(pass_shape, layers.data());
+  if (bytes == 0) return void(std::printf("     no kernel for a whole loop of %s here\n", shape.name));
+  Workspace space(bytes);
+  if (!api->pass_prepare(stream, pass_shape, layers.data(), space.view)) die("pass_prepare");
+  // Tables 0..2, 3..5 and 6..8 are of three sessions. Rows 1 and 2 follow each other in one.
+  const std::vector<RowPlan> plan = {{200, 2, 0, 100}, {1000, 1, 3, 0}, {1001, 1, 3, 0}, {63, 1, 6, 0}, {640, 0, 6, 0}, {64, 3, 6, 0}, {0, 1, 0, 0}, {999, 2, 3, 900}};
+  std::vector<float> alone;
+  for (const int count : {1, 2, 3, 5, 8}) {
+    std::vector<int> position, loop, table, first;
+    for (int i = 0; i < count; ++i) {
+      const RowPlan& row = plan[n(i)];
+      position.push_back(row.position), loop.push_back(row.loop), table.push_back(row.table), first.push_back(row.first);
+    }
+    const Buffer<int> position_memory(position), loop_memory(loop), table_memory(table), first_memory(first);
+    cuda::Rows rows;
+    rows.position = position_memory.data, rows.loop = loop_memory.data, rows.table = table_memory.data, rows.first = first_memory.data;
+    rows = bench.with_pages(rows, bench.layers[0]);
+    bench.restore(bench.start);
+    bench.single(rows, count);
+    sync("single operations");
+    std::vector<float> want = bench.hidden.get();
+    const std::string which = std::string(shape.name) + (keys == cuda::Type::fp8 ? " fp8 rows " : " rows ") + std::to_string(count);
+    std::vector<float> before;
+    for (int run = 0; run < 3; ++run) {
+      bench.restore(bench.start);
+      api->pass(stream, bench.hidden.data, pass_shape, layers.data(), rows, count, space.view);
+      sync("pass");
+      std::vector<float> got = bench.hidden.get();
+      got.resize(n(count, shape.width));
+      want.resize(got.size());
+      if (run == 0) {
+        const double error = error_of(got, want, bench.start);
+        group.check(which, error, keys == cuda::Type::fp8 ? 2e-2 : 2e-3);
+        // Which rows are off helps to find out why.
+        for (int row = 0; row < count && !(error < 2e-2); ++row) {
+          const auto slice = [&](const std::vector<float>& v) { return std::vector<float>(v.begin() + static_cast<std::ptrdiff_t>(n(row, shape.width)), v.begin() + static_cast<std::ptrdiff_t>(n(row + 1, shape.width))); };
+          std::printf("     row %d (position %d, loop %d): %.2e\n", row, position[n(row)], loop[n(row)], error_of(slice(got), slice(want), slice(bench.start)));
+        }
+        if (count == 1) alone = got;
+        group.check(which + " row 0 alone", std::memcmp(got.data(), alone.data(), n(shape.width) * sizeof(float)) == 0 ? 0 : 1, 0);
+        before = got;
+      }
+      group.check(which + " again", got == before ? 0 : 1, 0);
+    }
+  }
+}
+
+}  // namespace
+
+void test_pass() {
+  for (const char* team : {"cluster", "grid"}) {
+    setenv("LOOPD_PASS_TEAM", team, 1);
+    Group group(std::string("a loop as one kernel, ") + team);
+    for (const Shape& shape : kShapes) {
+      if (quick && shape.width > 1000 && team[0] == 'c') continue;
+      try_shape(group, shape, cuda::Type::bf16);
+      if (!quick || shape.width < 1000) try_shape(group, shape, cuda::Type::fp8);
+    }
+  }
+  unsetenv("LOOPD_PASS_TEAM");
+}
+
+}  // namespace gpu
