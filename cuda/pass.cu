@@ -145,6 +145,7 @@ void pass(Stream stream, float* hidden, const PassShape& shape, const PassLayer*
   p.layers = reinterpret_cast<const PassLayer*>(base + kWorkspaceCounters);
   p.qkv = floats(made.at_qkv), p.parts = floats(made.at_parts), p.mixed = floats(made.at_mixed), p.inner = floats(made.at_inner), p.partial = floats(made.at_partial);
   p.rows = rows;
+  p.clocks = std::getenv("LOOPD_PASS_CLOCKS") ? reinterpret_cast<long long*>(base + kPassClocksAt) : nullptr;
   const int column_tiles = count <= 4 ? 1 : 2;
   const PassKernel kernel = shape.heads.head_dim == 64 ? pass_64(column_tiles) : pass_128(column_tiles);
   const dim3 grid(static_cast<unsigned>(p.members)), block(kPassThreads);

@@ -30,6 +30,14 @@ struct Block {
   const Share* shares;
   float* squares;    // [kMaxPassRows][kPassWarps]
   float* row_scale;  // [kMaxPassRows]
+  long long* clocks;  // [kPassLaps + 1], the last when a lap began
+
+  __device__ __forceinline__ void lap(int step) const {
+    if (!p.clocks || member != 0 || tid != 0) return;
+    const long long now = clock64();
+    clocks[step] += now - clocks[kPassLaps];
+    clocks[kPassLaps] = now;
+  }
 
   // Everything that any block wrote before is there for all after.
   __device__ __forceinline__ void meet() const {
@@ -493,6 +501,7 @@ __device__ __forceinline__ void attention_step(const Block& b, const PassLayer& 
     }
     b.meet();
   }
+  b.lap(4);
   int unit = b.member;
   for (int row = 0; row < p.count; ++row) {
     const int loop = p.rows.loop[row];
@@ -508,9 +517,13 @@ __device__ __forceinline__ void attention_step(const Block& b, const PassLayer& 
     }
     unit -= units;
   }
+  b.lap(5);
   b.meet();
+  b.lap(6);
   merge<D>(b);
+  b.lap(7);
   b.meet();
+  b.lap(8);
 }
 
 #endif
@@ -523,14 +536,16 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
   __shared__ const unsigned char* weights[kPassLayers * kPassMatrices];
   __shared__ Share shares[kPassMatrices];
   __shared__ float squares[kMaxPassRows * kPassWarps], row_scale[kMaxPassRows];
+  __shared__ long long clocks[kPassLaps + 1];
   const int tid = static_cast<int>(threadIdx.x);
   const Block b{p, static_cast<int>(blockIdx.x), tid, tid / 32, tid % 32, shared + p.columns_at, reinterpret_cast<float*>(shared + p.bias_at),
-                reinterpret_cast<float*>(shared + p.sums_at), shares, squares, row_scale};
+                reinterpret_cast<float*>(shared + p.sums_at), shares, squares, row_scale, clocks};
   for (int i = tid; i < p.layer_count * kPassMatrices; i += kPassThreads) {
     const PassLayer& layer = p.layers[i / kPassMatrices];
     const int m = i % kPassMatrices;
     weights[i] = static_cast<const unsigned char*>(m == 0 ? layer.qkv.data : m == 1 ? layer.o.data : m == 2 ? layer.gate_up.data : layer.down.data);
   }
+  if (tid < kPassLaps) clocks[tid] = 0;
   if (tid < kPassMatrices) shares[tid] = share_of(p.matrix[tid], b.member);
   if (tid < kPassWarps * kPassStages) barrier_init(shared_address(barriers + tid));
   asm volatile("fence.mbarrier_init.release.cluster;\n\tfence.proxy.async.shared::cta;" ::: "memory");
@@ -540,35 +555,57 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
   let_next_start();
   wait_for_previous();
 
+  if (tid == 0) clocks[kPassLaps] = clock64();
+
   enum { kQkv, kO, kGateUp, kDown };
   const int q_width = p.shape.heads * D;
   for (int i = 0; i < p.layer_count; ++i) {
     const PassLayer& layer = p.layers[i];
     stage<N>(b, p.hidden, p.width, 0, p.width, layer.input_gain);
+    b.lap(0);
     product<N>(b, ring, kQkv);
+    b.lap(1);
     emit(b, kQkv, p.qkv, false);
+    b.lap(2);
     b.meet();
+    b.lap(3);
     attention_step<D>(b, layer);
     stage<N>(b, p.mixed, q_width, 0, q_width, {});
+    b.lap(9);
     product<N>(b, ring, kO);
+    b.lap(10);
     emit(b, kO, p.hidden, true);
+    b.lap(11);
     b.meet();
+    b.lap(12);
     stage<N>(b, p.hidden, p.width, 0, p.width, layer.attention_gain);
+    b.lap(13);
     product<N>(b, ring, kGateUp);
+    b.lap(14);
     emit_swiglu(b, kGateUp, p.inner);
+    b.lap(15);
     b.meet();
+    b.lap(16);
     const PassMatrix& down = p.matrix[kDown];
     stage<N>(b, p.inner, down.cols, shares[kDown].first_k * kTileCols, shares[kDown].ks * kTileCols, {});
+    b.lap(17);
     product<N>(b, ring, kDown);
+    b.lap(18);
     if (down.splits == 1) {
       emit(b, kDown, p.hidden, true);
+      b.lap(19);
     } else {
       emit(b, kDown, p.partial + static_cast<std::size_t>(b.member % down.splits) * static_cast<std::size_t>(p.count) * static_cast<std::size_t>(p.width), false);
+      b.lap(19);
       b.meet();
+      b.lap(20);
       add_partial(b, down.splits);
+      b.lap(21);
     }
     b.meet();
+    b.lap(22);
   }
+  if (p.clocks && b.member == 0 && tid < kPassLaps) p.clocks[tid] += clocks[tid];
 #endif
 }
 

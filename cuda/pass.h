@@ -14,6 +14,11 @@ constexpr int kPassLayers = 128;  // that fit the table of pointers in shared me
 constexpr int kPassMatrices = 4;  // in the order of use: qkv, o, gate_up, down
 constexpr int kPassHeads = 3;     // query heads that a warp attends for at once
 
+// Steps of a layer that block 0 can time: staging x, the product, its results and the barrier behind, of each matrix;
+// for attention writing keys, attending, the barrier, merging, the barrier; for down also adding the splits.
+constexpr int kPassLaps = 24;
+constexpr std::size_t kPassClocksAt = 4096;  // bytes into the workspace
+
 // How one kind of matrix is shared among the blocks: `ranges` of row tiles times `splits` of K.
 struct PassMatrix {
   int row_tiles, k_tiles, outputs, cols;
@@ -40,6 +45,7 @@ struct PassArguments {
   int chunk, stages;    // tiles a warp fetches at once, and how many such chunks it has on their way
   int members;          // blocks
   bool clustered;       // all blocks are one cluster and meet at its barrier; otherwise through memory
+  long long* clocks;    // null, or [kPassLaps] that get the cycles which block 0 spent on each step
   int columns_at, bias_at, sums_at;  // bytes into shared memory
   float eps;
 };

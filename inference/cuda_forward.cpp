@@ -56,6 +56,25 @@ std::size_t prefill_workspace(const cuda::Api& api, const ModelConfig& config, c
   return most;
 }
 
+cuda::PassShape pass_shape(const ModelConfig& config, const CudaWeights& weights) {
+  return {{config.heads, config.kv_heads, config.head_dim}, config.hidden_size, config.intermediate_size, config.layers, config.window, config.rms_norm_eps, weights.rope};
+}
+
+// The layers as one kernel reads them, all but their caches.
+std::vector<cuda::PassLayer> pass_layers(const CudaWeights& weights) {
+  std::vector<cuda::PassLayer> layers;
+  for (const CudaLayer& layer : weights.layers) {
+    cuda::PassLayer one;
+    one.qkv = layer.qkv, one.o = layer.o, one.gate_up = layer.gate_up, one.down = layer.down;
+    one.input_gain.data = layer.input_norm, one.attention_gain.data = layer.attention_norm;
+    one.qkv_bias = layer.qkv_bias;
+    one.q_gain.data = layer.q_gain, one.k_gain.data = layer.k_gain;
+    one.gate_weight.data = layer.loop_gate_weight, one.gate_bias.data = layer.loop_gate_bias;
+    layers.push_back(one);
+  }
+  return layers;
+}
+
 }  // namespace
 
 CudaNeed CudaForward::need(const cuda::Api& api, const Model& model, const CudaWeights& weights, const CudaSizes& sizes) {
@@ -64,7 +83,7 @@ CudaNeed CudaForward::need(const cuda::Api& api, const Model& model, const CudaW
   need.caches = 2 * of(config.layers) * layer_bytes(config, sizes) +
                 of(sizes.state_pages) * cuda::kPage * of(config.hidden_size) * sizeof(float) +
                 of(sizes.tables) * of(sizes.table_stride) * sizeof(int);
-  need.scratch = decode_workspace(api, config, weights) + prefill_workspace(api, config, weights, sizes.chunk) +
+  need.scratch = api.pass_workspace(pass_shape(config, weights), pass_layers(weights).data()) + decode_workspace(api, config, weights) + prefill_workspace(api, config, weights, sizes.chunk) +
                  of(sizes.chunk) * (row_floats(config) * sizeof(float) + 5 * sizeof(int) + 2 * sizeof(long long)) +
                  kRows * of(config.vocab_size) * sizeof(float) + words(config) * 4;
   return need;
@@ -96,6 +115,15 @@ CudaForward::CudaForward(const cuda::Api& api, cuda::Stream stream, const Model&
   workspace_.data = memory_.device<std::byte>(workspace_.bytes);
   prefill_workspace_.bytes = prefill_workspace(api, config, weights, sizes.chunk);
   if (prefill_workspace_.bytes > 0) prefill_workspace_.data = memory_.device<std::byte>(prefill_workspace_.bytes);
+
+  pass_shape_ = pass_shape(config, weights);
+  pass_layers_ = pass_layers(weights);
+  for (std::size_t i = 0; i < pass_layers_.size(); ++i) pass_layers_[i].cache = cache(i);
+  pass_workspace_.bytes = api.pass_workspace(pass_shape_, pass_layers_.data());
+  if (pass_workspace_.bytes > 0) {
+    pass_workspace_.data = memory_.device<std::byte>(pass_workspace_.bytes);
+    if (!api.pass_prepare(stream, pass_shape_, pass_layers_.data(), pass_workspace_)) throw_cuda(api, "preparing the layers");
+  }
 
   blocks_ = memory_.pinned<RowBlock>(kBlocks);
   tables_host_ = memory_.pinned<int>(of(sizes.tables) * of(sizes.table_stride));
@@ -178,6 +206,12 @@ void CudaForward::launch(std::array<cuda::Graph, 5>& graphs, std::size_t count, 
 }
 
 void CudaForward::pass(std::span<const CudaRow> rows) {
+  // Rows of one lane come in the order of their positions, so a second half finds the keys of the first.
+  const std::size_t most = pass_workspace_.bytes > 0 ? cuda::kMaxPassRows : kRows;
+  for (; !rows.empty(); rows = rows.subspan(std::min(most, rows.size()))) some_rows(rows.first(std::min(most, rows.size())));
+}
+
+void CudaForward::some_rows(std::span<const CudaRow> rows) {
   upload(rows.data(), rows.size(), std::size_t{1} << bucket(rows.size()));
   launch(pass_graphs_, rows.size(), &CudaForward::record_pass);
 }
@@ -194,7 +228,11 @@ void CudaForward::record_pass(int count) {
   api_.gather_states(stream_, state_, states_, block_->from, count, width);
   api_.enter(stream_, hidden_, state_, weights_.embedding, weights_.loop_input_norm, weights_.loop_state_norm, config.max_depth, rows, count, width, eps);
 
-  for (std::size_t i = 0; i < weights_.layers.size(); ++i) {
+  if (pass_workspace_.bytes > 0) {
+    // The same as below.
+    api_.pass(stream_, hidden_, pass_shape_, pass_layers_.data(), rows, count, pass_workspace_);
+  }
+  for (std::size_t i = 0; i < weights_.layers.size() && pass_workspace_.bytes == 0; ++i) {
     const CudaLayer& layer = weights_.layers[i];
     // Queries, keys and values, normed per head where the model does so, then rotated by their absolute position. Keys and
     // values join their loop's cache before attention, so that a token sees itself.

@@ -87,6 +87,7 @@ class CudaForward {
 
   void upload(const CudaRow* rows, std::size_t count, std::size_t padded);
   void record_pass(int count);
+  void some_rows(std::span<const CudaRow> rows);
   void head(std::span<const long long> slots);
   void launch(std::array<cuda::Graph, 5>& graphs, std::size_t count, void (CudaForward::*record)(int));
   void record_head(int count);
@@ -114,6 +115,10 @@ class CudaForward {
   int* chunk_rows_ = nullptr;         // token, position, loop, table, first: [5][chunk]
   long long* chunk_slots_ = nullptr;  // from, to: [2][chunk]
   cuda::Workspace workspace_, prefill_workspace_;
+  // All layers as one kernel, where the device has one for these weights; no bytes otherwise.
+  cuda::PassShape pass_shape_;
+  std::vector<cuda::PassLayer> pass_layers_;
+  cuda::Workspace pass_workspace_;
 
   // Host memory that the device copies from and to.
   RowBlock* blocks_ = nullptr;  // [kBlocks]

@@ -269,6 +269,28 @@ void bench_prefill(const Shape& shape, int parts) {
   std::printf("\n");
 }
 
+// Where a pass spends its time, by block 0's clock: see kPassLaps in cuda/pass.h.
+void print_clocks(const Model& model, int batch) {
+  if (!std::getenv("LOOPD_PASS_CLOCKS") || !model.use_pass) return;
+  constexpr int kLaps = 24;
+  constexpr std::size_t kAt = 4096;
+  std::vector<long long> laps(kLaps);
+  auto* at = static_cast<unsigned char*>(model.pass_space->view.data) + kAt;
+  api->fill(stream, at, 0, kLaps * sizeof(long long));
+  api->pass(stream, model.hidden.data, model.pass_shape, model.pass_layers.data(), model.rows, batch, model.pass_space->view);
+  api->download(stream, laps.data(), at, laps.size() * sizeof(long long));
+  sync("clocks");
+  const char* const names[] = {"qkv stage", "product", "out", "meet", "keys", "attend", "meet", "merge", "meet", "o stage", "product", "out", "meet",
+                               "gate_up stage", "product", "out", "meet", "down stage", "product", "out", "meet", "add", "meet"};
+  long long whole = 0;
+  std::printf("  cycles a layer:");
+  for (int i = 0; i < 23; ++i) {
+    std::printf(" %s %lld", names[i], laps[static_cast<std::size_t>(i)] / model.shape.layers);
+    whole += laps[static_cast<std::size_t>(i)];
+  }
+  std::printf(" = %lld\n", whole / model.shape.layers);
+}
+
 }  // namespace
 
 // Kernels that overlap in a graph must leave the same bits as kernels run one by one, and so must any batch a row is in.
@@ -306,12 +328,15 @@ void bench(const std::string& name) {
   std::printf("\n%s: a copy moves %.0f GB/s\n", shape->name, copy / 1e9);
   std::printf("%-10s %5s %5s %7s %9s %8s %7s\n", "step", "batch", "depth", "context", "ms", "GB/s", "% copy");
   const bool small = shape->layers * shape->width < 20000;
-  for (const auto& [batch, context] : {std::pair{1, 16}, std::pair{4, 16}, std::pair{8, 16}, std::pair{16, 16}, std::pair{1, 2000}, std::pair{1, 8192}}) {
-    if (quick && context == 8192) continue;
+  // LOOPD_BENCH_ROWS chooses among these, as a list of batch:context.
+  const char* wanted = std::getenv("LOOPD_BENCH_ROWS");
+  const bool operations = std::getenv("LOOPD_BENCH_OPERATIONS") != nullptr;
+  for (const auto& [batch, context] : {std::pair{1, 16}, std::pair{2, 16}, std::pair{4, 16}, std::pair{8, 16}, std::pair{16, 16}, std::pair{1, 2000}, std::pair{8, 2000}, std::pair{1, 8192},
+                                       std::pair{4, 8192}, std::pair{1, 32000}}) {
+    const std::string name_of_row = "," + std::to_string(batch) + ":" + std::to_string(context) + ",";
+    if (wanted && ("," + std::string(wanted) + ",").find(name_of_row) == std::string::npos) continue;
     Model model(*shape, batch, context);
-    const bool brief = std::getenv("LOOPD_BENCH_BRIEF") != nullptr;
-    if (brief && (batch > 1 || context > 16)) continue;
-    if (batch == 1 && context == 16 && !brief) {
+    if (batch == 1 && context == 16 && operations) {
       // Each operation alone, over all layers, so that 40b's weights cannot stay in L2.
       const auto line = [&](const char* what, std::size_t bytes, const auto& record) {
         const double ms = time_graph(small ? 20 : 4, record) / shape->layers;
@@ -348,6 +373,9 @@ void bench(const std::string& name) {
       std::printf("%-10s %5d %5d %7d %9.4f %8.0f %6.1f%%\n", "decode", batch, depth, context, ms, bytes / ms / 1e6, 100 * bytes / (ms * 1e-3) / copy);
       std::fflush(stdout);
     }
+    model.depth.set(std::vector<int>(static_cast<std::size_t>(batch), 1));
+    model.loop.set(std::vector<int>(static_cast<std::size_t>(batch), 2));
+    print_clocks(model, batch);
   }
 }
 

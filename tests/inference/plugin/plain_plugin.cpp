@@ -270,6 +270,25 @@ void attention(Stream stream, float* out, const float* qkv, const KvCache& cache
   });
 }
 
+// The single operations, one after the other.
+void pass(Stream stream, float* hidden, const PassShape& shape, const PassLayer* layers, const Rows& rows, int count, const Workspace&) {
+  if (count > kMaxPassRows) std::abort();
+  const std::vector<PassLayer> all(layers, layers + shape.layers);
+  submit(stream, [=] {
+    const HeadShape& heads = shape.heads;
+    std::vector<float> qkv(at(count) * at((heads.heads + 2 * heads.kv_heads) * heads.head_dim)), mixed(at(count) * at(heads.heads * heads.head_dim)), inner(at(count) * at(shape.inner));
+    StreamHandle now;
+    for (const PassLayer& layer : all) {
+      linear(&now, qkv.data(), hidden, layer.input_gain.data, layer.qkv, count, shape.eps, Epilogue::store, nullptr, {});
+      rope_write(&now, qkv.data(), layer.cache, layer.qkv_bias, layer.q_gain.data, layer.k_gain.data, shape.rope, rows, count, heads, shape.eps);
+      attention(&now, mixed.data(), qkv.data(), layer.cache, layer.gate_weight.data, layer.gate_bias.data, rows, count, heads, shape.window, 1, {});
+      linear(&now, hidden, mixed.data(), nullptr, layer.o, count, shape.eps, Epilogue::add, rows.loop, {});
+      linear(&now, inner.data(), hidden, layer.attention_gain.data, layer.gate_up, count, shape.eps, Epilogue::swiglu, nullptr, {});
+      linear(&now, hidden, inner.data(), nullptr, layer.down, count, shape.eps, Epilogue::add, rows.loop, {});
+    }
+  });
+}
+
 void argmax(Stream stream, Choice* out, const float* logits, int rows, int vocab, const std::uint32_t* allowed, const int* mask, int bias_token, float bias) {
   submit(stream, [=] {
     for (int row = 0; row < rows; ++row) {
@@ -436,6 +455,15 @@ const Api table = [] {
   api.linear = linear;
   api.rope_write = rope_write;
   api.attention = attention;
+  // As a real device: for int4 weights only.
+  api.pass_workspace = [](const PassShape& shape, const PassLayer* layers) -> std::size_t {
+    for (int i = 0; i < shape.layers; ++i) {
+      if (layers[i].qkv.packed != Packed::int4) return 0;
+    }
+    return 64;
+  };
+  api.pass_prepare = [](Stream, const PassShape&, const PassLayer*, const Workspace&) { return true; };
+  api.pass = pass;
   api.argmax = argmax;
   api.set_loop = set_loop;
   api.feed_back = feed_back;
