@@ -1,9 +1,11 @@
 // Compares a model on the GPU with the same model on the CPU: logits, greedy text, late starts, batches and errors.
 //
-//   gpu_parity [--short] ROOT      ROOT is the checkout: models/default, tests/golden and source files to complete
+//   gpu_parity [--short] [--only PART]... ROOT     ROOT is the checkout: models/default, tests/golden and source files
 //
+// Parts: goldens, together, cancel, times, errors, late, fp8, greedy, logits, specification; all of them by default.
 // Prints one line a check, `ok NAME: figure` or `FAIL NAME: figure`, and the count; exits with 1 where one failed.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -11,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -32,6 +35,8 @@ constexpr double kNearTie = 1.0;
 // float32 where the GPU keeps keys and values in bfloat16; and to the fast CPU path.
 constexpr double kToSpecification = 2e-4;
 constexpr double kToFast = 3e-2;
+// fp8 keys and values, three bits of mantissa, against bfloat16 ones.
+constexpr double kFp8 = 5e-2;
 // Two runs on the same device may differ by the order of sums only.
 constexpr double kSameDevice = 2e-5;
 
@@ -133,8 +138,8 @@ class Prompts {
     const std::size_t at = next(whole.size());
     FimPrompt prompt;
     prompt.path = "a.cpp";
-    prompt.prefix = std::string_view(whole).substr(at > 1500 ? at - 1500 : 0, std::min<std::size_t>(at, 1500));
-    prompt.suffix = std::string_view(whole).substr(at + std::min(whole.size() - at, next(80)), 700);
+    prompt.prefix = std::string_view(whole).substr(at > 700 ? at - 700 : 0, std::min<std::size_t>(at, 700));
+    prompt.suffix = std::string_view(whole).substr(at + std::min(whole.size() - at, next(80)), 300);
     return engine_.encode_fim(prompt);
   }
 
@@ -222,42 +227,82 @@ GenerateParams params(int depth, int tokens, const std::string& forced = {}) {
   return params;
 }
 
-// Greedy text is the CPU's, or parts from it at a near tie.
-void check_greedy(const Pointer& gpu, const Pointer& cpu, Prompts& prompts) {
-  const int count = brief ? 4 : 200;
-  int same = 0, tied = 0;
+// One prompt on both devices: equal, apart at a near tie of this gap, or not compared.
+struct Compared {
+  bool done = false, same = false;
+  double gap = 0;
+};
+
+Compared compare_greedy(const Pointer& gpu, const Pointer& cpu, const Engine::Encoded& prompt, int depth) {
+  Session there(gpu), here(cpu);
+  const auto got = there.generate(prompt.tokens, params(depth, 24, prompt.forced));
+  const auto want = here.generate(prompt.tokens, params(depth, 24, prompt.forced));
+  if (got.tokens == want.tokens) return {true, true, 0};
+  const auto part = std::mismatch(got.tokens.begin(), got.tokens.end(), want.tokens.begin(), want.tokens.end());
+  std::vector<TokenId> shared = prompt.tokens;
+  shared.insert(shared.end(), want.tokens.begin(), part.second);
+  const auto logits = here.logits(shared, depth), there_logits = there.logits(shared, depth);
+  // Who ended first chose a stop token; the gap is then to the likeliest of those.
+  const auto logit = [&](const std::vector<float>& values, const std::vector<TokenId>& tokens, std::vector<TokenId>::const_iterator at) {
+    if (at != tokens.end()) return values[static_cast<std::size_t>(*at)];
+    float best = -INFINITY;
+    for (const TokenId stop : cpu->stop_tokens()) best = std::max(best, values[static_cast<std::size_t>(stop)]);
+    return best;
+  };
+  Compared result{true, false, 0};
+  for (const auto* some : {&logits, &there_logits}) {
+    result.gap = std::max(result.gap, std::fabs(static_cast<double>(logit(*some, got.tokens, part.first)) - logit(*some, want.tokens, part.second)));
+  }
+  return result;
+}
+
+// Greedy text is the CPU's, or parts from it at a near tie. The CPU is the slow one: it computes several prompts at once,
+// each on an engine of its own.
+void check_greedy(const Pointer& gpu, const std::string& model, Prompts& prompts) {
+  const std::size_t count = brief ? 4 : 200;
+  const double limit_s = 100;
+  const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  std::vector<Engine::Encoded> asked;
+  for (std::size_t i = 0; i < count; ++i) asked.push_back(prompts.hole());
+  std::vector<Compared> results(count);
+  std::atomic<std::size_t> next{0};
+  std::exception_ptr failure;
+  std::mutex mutex;
+  const auto start = Clock::now();
+  const auto work = [&] {
+    try {
+      EngineOptions options;
+      options.model_dir = model;
+      options.device = "cpu";
+      options.threads = 1;
+      const auto cpu = Engine::load(options);
+      for (std::size_t i = next++; i < count; i = next++) {
+        if (std::chrono::duration<double>(Clock::now() - start).count() > limit_s) return;
+        results[i] = compare_greedy(gpu, cpu, asked[i], static_cast<int>(i % 3) + 1);
+        if (i % 25 == 24) std::fprintf(stderr, "     greedy: %zu of %zu after %.0f s\n", i + 1, count, std::chrono::duration<double>(Clock::now() - start).count());
+      }
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      failure = std::current_exception();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < std::min(cores, count); ++t) threads.emplace_back(work);
+  for (std::thread& thread : threads) thread.join();
+  if (failure) std::rethrow_exception(failure);
+
+  std::size_t done = 0, same = 0, tied = 0;
   std::vector<double> gaps;
-  for (int i = 0; i < count; ++i) {
-    const auto prompt = prompts.hole();
-    const int depth = i % 3 + 1;
-    Session there(gpu), here(cpu);
-    const auto got = there.generate(prompt.tokens, params(depth, 24, prompt.forced));
-    const auto want = here.generate(prompt.tokens, params(depth, 24, prompt.forced));
-    if (got.tokens == want.tokens) {
-      ++same;
-      continue;
-    }
-    const auto part = std::mismatch(got.tokens.begin(), got.tokens.end(), want.tokens.begin(), want.tokens.end());
-    std::vector<TokenId> shared = prompt.tokens;
-    shared.insert(shared.end(), want.tokens.begin(), part.second);
-    const auto logits = here.logits(shared, depth), there_logits = there.logits(shared, depth);
-    // Who ended first chose a stop token; the gap is then to the likeliest of those.
-    const auto logit = [&](const std::vector<float>& values, const std::vector<TokenId>& tokens, std::vector<TokenId>::const_iterator at) {
-      if (at != tokens.end()) return values[static_cast<std::size_t>(*at)];
-      float best = -INFINITY;
-      for (const TokenId stop : cpu->stop_tokens()) best = std::max(best, values[static_cast<std::size_t>(stop)]);
-      return best;
-    };
-    double gap = 0;
-    for (const auto* some : {&logits, &there_logits}) {
-      gap = std::max(gap, std::fabs(static_cast<double>(logit(*some, got.tokens, part.first)) - logit(*some, want.tokens, part.second)));
-    }
-    gaps.push_back(gap);
-    if (gap < kNearTie) ++tied;
+  for (const Compared& result : results) {
+    done += result.done;
+    same += result.same;
+    if (!result.done || result.same) continue;
+    gaps.push_back(result.gap);
+    tied += result.gap < kNearTie;
   }
   std::sort(gaps.begin(), gaps.end());
   const double widest = gaps.empty() ? 0 : gaps.back(), middle = gaps.empty() ? 0 : gaps[gaps.size() / 2];
-  report(same + tied == count, "greedy text of " + std::to_string(count) + " prompts",
+  report(done == count && same + tied == done, "greedy text of " + std::to_string(done) + " of " + std::to_string(count) + " prompts",
          std::to_string(same) + " equal, " + std::to_string(tied) + " part at a near tie; " + text("gaps: middle %.3f, widest %.3f", middle, widest) + text(" of %.2f allowed", kNearTie));
 }
 
@@ -312,6 +357,23 @@ void check_errors(const std::string& root) {
   report(unknown.find("expected auto, cpu or cuda") != std::string::npos, "unknown device", unknown);
 }
 
+// Keys and values in fp8 move the logits, but not far.
+void check_fp8(const Pointer& gpu, const std::string& model, const Prompts& prompts) {
+  setenv("LOOPD_CUDA_KV", "fp8", 1);
+  const auto small = load(model, "cuda", true);
+  unsetenv("LOOPD_CUDA_KV");
+  for (const int depth : {1, 2}) {
+    Difference worst;
+    for (const std::size_t length : {5u, 70u, 600u}) {
+      const auto tokens = prompts.plain(length);
+      const Difference d = difference(Session(small).logits(tokens, depth), Session(gpu).logits(tokens, depth));
+      worst.largest = std::max(worst.largest, std::isnan(d.largest) ? INFINITY : d.largest);
+      worst.relative = std::max(worst.relative, std::isnan(d.relative) ? INFINITY : d.relative);
+    }
+    report(worst.relative < kFp8, "fp8 keys and values, depth " + std::to_string(depth), text("largest %.2g, relative %.2g", worst.largest, worst.relative));
+  }
+}
+
 void time_tokens(const Pointer& gpu, Prompts& prompts) {
   for (const int depth : {1, 2, 3}) {
     std::vector<double> times;
@@ -326,22 +388,23 @@ void time_tokens(const Pointer& gpu, Prompts& prompts) {
   }
 }
 
-int run(const std::string& root) {
+int run(const std::string& root, const std::vector<std::string>& only) {
   const std::string model = root + "/models/default";
+  const auto wanted = [&](const char* part, bool in_brief) { return only.empty() ? in_brief || !brief : std::find(only.begin(), only.end(), part) != only.end(); };
+  if (wanted("goldens", true)) check_goldens(root);
+  if (only == std::vector<std::string>{"goldens"}) return failed == 0 ? 0 : 1;
   const auto gpu = load(model, "cuda", true);
-  const auto cpu = load(model, "cpu", true);
   std::printf("     %s, %s: %s\n", gpu->info().device.c_str(), gpu->info().kernels.c_str(), gpu->info().device_reason.c_str());
   Prompts prompts(*gpu, root);
-  check_goldens(root);
-  check_together(gpu, prompts);
-  check_cancel(gpu, prompts);
-  if (!brief) time_tokens(gpu, prompts);
-  if (!brief) check_errors(root);
-  if (!brief) check_late_start(gpu, prompts);
-  check_greedy(gpu, cpu, prompts);
-  if (!brief) check_logits(gpu, cpu, prompts);
-  // The slowest comes last.
-  check_specification(model, gpu, prompts);
+  if (wanted("together", true)) check_together(gpu, prompts);
+  if (wanted("cancel", true)) check_cancel(gpu, prompts);
+  if (wanted("times", false)) time_tokens(gpu, prompts);
+  if (wanted("errors", false)) check_errors(root);
+  if (wanted("late", false)) check_late_start(gpu, prompts);
+  if (wanted("fp8", false)) check_fp8(gpu, model, prompts);
+  if (wanted("greedy", false)) check_greedy(gpu, model, prompts);
+  if (wanted("logits", false)) check_logits(gpu, load(model, "cpu", true), prompts);
+  if (wanted("specification", false)) check_specification(model, gpu, prompts);
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }
@@ -350,19 +413,22 @@ int run(const std::string& root) {
 
 int main(int count, char** values) {
   std::string root;
+  std::vector<std::string> only;
   for (int i = 1; i < count; ++i) {
     if (std::string(values[i]) == "--short") {
       brief = true;
+    } else if (std::string(values[i]) == "--only" && i + 1 < count) {
+      only.emplace_back(values[++i]);
     } else {
       root = values[i];
     }
   }
   if (root.empty()) {
-    std::fputs("usage: gpu_parity [--short] ROOT\n", stderr);
+    std::fputs("usage: gpu_parity [--short] [--only PART]... ROOT\n", stderr);
     return 2;
   }
   try {
-    return run(root);
+    return run(root, only);
   } catch (const std::exception& error) {
     std::printf("FAIL parity: %s\n", error.what());
     return 1;

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # One turn on a GPU machine: builds the plug-in and its tests from this tree, outside it, and runs them; prints little.
 #
-#   bash tests/gpu/turn.sh [full|bench]     default: the quick tests, then the rest and the benchmarks as time allows
+#   bash tests/gpu/turn.sh [PART]...     parts: pass ops bench variants prefill sanitize run peer; by default all of them
 #
-# Needs nvcc 13 and CMake only. LOOPD_TURN_SECONDS bounds the whole turn (default 50, the build not counted).
+# Needs nvcc 13 and CMake only; `run` also .pack/gpu (tests/gpu/pack). Full logs go to $OUT, by default beside the build.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${LOOPD_GPU_BUILD:-/dev/shm/loopd-gpu}
-mkdir -p "$build"
+out=${OUT:-$build/out}
+mkdir -p "$build" "$out"
 # On a machine with several GPUs the last one is ours.
 gpus=$(nvidia-smi -L 2>/dev/null | wc -l)
 if [ "$gpus" -ge 2 ] && [ -z "${CUDA_VISIBLE_DEVICES:-}" ]; then export CUDA_VISIBLE_DEVICES=$((gpus - 1)); fi
@@ -26,23 +27,49 @@ if ! { cmake -S "$root/tests/gpu/ops" -B "$build/ops" "${generator[@]}" -DLOOPD_
   exit 1
 fi
 echo "built in $((SECONDS - start)) s"
-grep -E "warning" "$build/build.log" | head -5
+plugin=$build/ops/libloopd_cuda.so
 
-ops() { timeout 40 "$build/ops/gpu_ops" "$build/ops/libloopd_cuda.so" "$@" 2>&1 | tail -70; echo "gpu_ops $*: rc ${PIPESTATUS[0]}, $((SECONDS - start)) s in"; }
-case "${1:-}" in
-  full) ops ;;
-  bench) ops --bench default --bench 40b ;;
-  *)
-    ops --quick
-    # What overlap and clusters are worth: the small model's step without either.
-    for off in LOOPD_CUDA_NO_OVERLAP LOOPD_CUDA_NO_CLUSTERS; do
-      echo "$off"
-      env $off=1 LOOPD_BENCH_BRIEF=1 timeout 40 "$build/ops/gpu_ops" "$build/ops/libloopd_cuda.so" --quick --bench default | grep decode
-    done
-    ops --bench default --bench 40b
-    LOOPD_BENCH_PREFILL=1 ops --bench default --bench 40b
-    if [ -x "$root/tests/gpu/run" ] && [ -z "${LOOPD_TURN_OPS_ONLY:-}" ]; then
-      LOOPD_GPU_NO_SANITIZER=1 LOOPD_CUDA_PLUGIN="$build/ops/libloopd_cuda.so" timeout 300 bash "$root/tests/gpu/run" 2>&1 | tail -50
-    fi
-    ;;
-esac
+# ops SECONDS LINES ARGUMENTS...: the whole output goes to the log, its last lines here.
+ops() {
+  local seconds=$1 lines=$2
+  shift 2
+  timeout "$seconds" "$build/ops/gpu_ops" "$plugin" "$@" 2>&1 | tee -a "$out/ops.log" | tail -"$lines"
+  echo "gpu_ops $*: rc ${PIPESTATUS[0]}, $((SECONDS - start)) s in"
+}
+
+part() {
+  echo "== $1"
+  case "$1" in
+    pass) ops 60 60 --quick --only pass ;;
+    ops) ops 60 40 --quick ;;
+    bench)
+      LOOPD_PASS_CLOCKS=1 LOOPD_BENCH_ROWS=1:16,4:16,8:16,1:2000 ops 40 40 --bench default
+      LOOPD_PASS_CLOCKS=1 LOOPD_BENCH_ROWS=1:16,4:16,8:16,1:8192,1:32000 ops 60 40 --bench 40b
+      ;;
+    variants)
+      # What each choice is worth: the row of one token and the row of eight.
+      for variant in LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_TEAM=grid LOOPD_PASS_CHUNK=2 LOOPD_PASS_CHUNK=8 LOOPD_PASS_STAGES=2; do
+        echo "default $variant"
+        env "$variant" LOOPD_BENCH_ROWS=1:16 timeout 40 "$build/ops/gpu_ops" "$plugin" --bench default | grep decode
+      done
+      for variant in LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_CHUNK=4 LOOPD_PASS_CHUNK=2 LOOPD_PASS_STAGES=1; do
+        echo "40b $variant"
+        env "$variant" LOOPD_BENCH_ROWS=1:16,8:16 timeout 40 "$build/ops/gpu_ops" "$plugin" --bench 40b | grep decode
+      done
+      ;;
+    prefill) LOOPD_BENCH_PREFILL=1 ops 60 20 --bench default --bench 40b ;;
+    sanitize)
+      # A tenth of the shapes, a few tokens.
+      for tool in memcheck racecheck; do
+        LOOPD_TEST_TINY=1 timeout 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/ops/gpu_ops" "$plugin" --quick --only pass >"$out/$tool.log" 2>&1
+        echo "$tool: rc $?, $(tail -1 "$out/$tool.log"), $((SECONDS - start)) s in"
+      done
+      ;;
+    run) LOOPD_GPU_RECORD=$out/last_run.json LOOPD_CUDA_PLUGIN=$plugin timeout 330 bash "$root/tests/gpu/run" 2>&1 | tail -60 ;;
+    peer) timeout 120 python3 "$root/bench/peer_torch.py" 2>&1 | tail -20 ;;
+    *) echo "no part $1" ;;
+  esac
+}
+
+[ $# -gt 0 ] || set -- pass ops bench variants prefill sanitize run peer
+for one in "$@"; do part "$one"; done
