@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # One turn on a GPU machine: builds the plug-in and its tests from this tree, outside it, and runs them; prints little.
 #
-#   bash tests/gpu/turn.sh [PART]...     parts: pass ops bench variants prefill sanitize run peer; by default all of them
+#   bash tests/gpu/turn.sh [PART]...     parts: pass bench variants ops prefill sanitize peer run; by default all, in this order
 #
 # Needs nvcc 13 and CMake only; `run` also .pack/gpu (tests/gpu/pack). Full logs go to $OUT, by default beside the build.
+# LOOPD_TURN_SECONDS bounds the whole turn (560): a part that comes too late is skipped.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${LOOPD_GPU_BUILD:-/dev/shm/loopd-gpu}
@@ -29,9 +30,17 @@ fi
 echo "built in $((SECONDS - start)) s"
 plugin=$build/ops/libloopd_cuda.so
 
+limit=${LOOPD_TURN_SECONDS:-560}
+# At most that many seconds, and no more than the turn has left.
+left() {
+  local rest=$((limit - (SECONDS - start)))
+  echo $((rest < $1 ? (rest < 1 ? 1 : rest) : $1))
+}
+
 # ops SECONDS LINES ARGUMENTS...: the whole output goes to the log, its last lines here.
 ops() {
-  local seconds=$1 lines=$2
+  local seconds lines=$2
+  seconds=$(left "$1")
   shift 2
   timeout "$seconds" "$build/ops/gpu_ops" "$plugin" "$@" 2>&1 | tee -a "$out/ops.log" | tail -"$lines"
   echo "gpu_ops $*: rc ${PIPESTATUS[0]}, $((SECONDS - start)) s in"
@@ -50,26 +59,33 @@ part() {
       # What each choice is worth: the row of one token and the row of eight.
       for variant in LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_TEAM=grid LOOPD_PASS_CHUNK=2 LOOPD_PASS_CHUNK=8 LOOPD_PASS_STAGES=2; do
         echo "default $variant"
-        env "$variant" LOOPD_BENCH_ROWS=1:16 timeout 40 "$build/ops/gpu_ops" "$plugin" --bench default | grep decode
+        env "$variant" LOOPD_BENCH_ROWS=1:16 timeout "$(left 40)" "$build/ops/gpu_ops" "$plugin" --bench default | grep decode
       done
       for variant in LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_CHUNK=4 LOOPD_PASS_CHUNK=2 LOOPD_PASS_STAGES=1; do
         echo "40b $variant"
-        env "$variant" LOOPD_BENCH_ROWS=1:16,8:16 timeout 40 "$build/ops/gpu_ops" "$plugin" --bench 40b | grep decode
+        env "$variant" LOOPD_BENCH_ROWS=1:16,8:16 timeout "$(left 40)" "$build/ops/gpu_ops" "$plugin" --bench 40b | grep decode
       done
       ;;
     prefill) LOOPD_BENCH_PREFILL=1 ops 60 20 --bench default --bench 40b ;;
     sanitize)
       # A tenth of the shapes, a few tokens.
       for tool in memcheck racecheck; do
-        LOOPD_TEST_TINY=1 timeout 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/ops/gpu_ops" "$plugin" --quick --only pass >"$out/$tool.log" 2>&1
+        LOOPD_TEST_TINY=1 timeout "$(left 60)" compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/ops/gpu_ops" "$plugin" --quick --only pass >"$out/$tool.log" 2>&1
         echo "$tool: rc $?, $(tail -1 "$out/$tool.log"), $((SECONDS - start)) s in"
       done
       ;;
-    run) LOOPD_GPU_RECORD=$out/last_run.json LOOPD_CUDA_PLUGIN=$plugin timeout 330 bash "$root/tests/gpu/run" 2>&1 | tail -60 ;;
-    peer) timeout 120 python3 "$root/bench/peer_torch.py" 2>&1 | tail -20 ;;
+    run) LOOPD_GPU_RECORD=$out/last_run.json LOOPD_CUDA_PLUGIN=$plugin timeout "$(left 330)" bash "$root/tests/gpu/run" 2>&1 | tail -60 ;;
+    peer) timeout "$(left 120)" python3 "$root/bench/peer_torch.py" 2>&1 | tail -20 ;;
     *) echo "no part $1" ;;
   esac
 }
 
-[ $# -gt 0 ] || set -- pass ops bench variants prefill sanitize run peer
-for one in "$@"; do part "$one"; done
+[ $# -gt 0 ] || set -- pass bench variants ops prefill sanitize peer run
+for one in "$@"; do
+  if [ "$(left 20)" -lt 20 ]; then
+    echo "skip $one: the turn's $limit s are over"
+    continue
+  fi
+  part "$one"
+  echo "$one done, $((SECONDS - start)) s in"
+done
