@@ -52,6 +52,8 @@ extern "C" __attribute__((visibility("default"))) const cuda::Api* loopd_cuda_ap
     a.prefill_ready = cuda::prefill_ready;
     a.prefill_workspace = cuda::prefill_workspace;
     a.prefill_linear = cuda::prefill_linear;
+    a.prefill_mlp_workspace = cuda::prefill_mlp_workspace;
+    a.prefill_mlp = cuda::prefill_mlp;
     a.prefill_attention = cuda::prefill_attention;
     a.measure_matrix_rate = cuda::measure_matrix_rate;
     return a;

@@ -14,7 +14,7 @@ std::size_t attention_workspace(const HeadShape& shape, int rows, int splits) {
   return kWorkspaceCounters + static_cast<std::size_t>(rows) * static_cast<std::size_t>(splits + 1) * part * sizeof(float);
 }
 
-void attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const float* gate_weight, const float* gate_bias, const Rows& rows,
+void attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const Gain& gate_weight, const Gain& gate_bias, const Rows& rows,
                int count, const HeadShape& shape, int window, int splits, const Workspace& workspace) {
   const int group = shape.heads / shape.kv_heads;
   AttentionKernel kernel = nullptr;
@@ -36,7 +36,7 @@ void attention(Stream stream, float* out, const float* qkv, const KvCache& cache
   const int cluster = splits > 7 ? 16 : 8;
   if (p.clustered) p.splits = std::min(splits, cluster - 1);
   // Without gates no row is in a loop that mixes: the window's blocks stay out.
-  const int blocks = p.clustered ? cluster : splits + (gate_weight ? 1 : 0);
+  const int blocks = p.clustered ? cluster : splits + (gate_weight.data ? 1 : 0);
   launch_clusters("attention", stream, kernel, dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(shape.kv_heads), static_cast<unsigned>(count)), dim3(128), 0,
                   p.clustered ? cluster : 0, p);
 }

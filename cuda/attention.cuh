@@ -232,9 +232,10 @@ __global__ __launch_bounds__(kAttentionWarps * 32) void attention_kernel(const A
   }
   for (int g = warp; g < G && dual; g += kAttentionWarps) {
     const int head = kv_head * G + g;
+    const float* weight = gain_of(p.gate_weight, loop) + head * p.shape.head_dim;
     float dot = 0;
-    for (int i = lane; i < p.shape.head_dim; i += 32) dot += queries[g * p.shape.head_dim + i] * p.gate_weight[head * p.shape.head_dim + i];
-    dot = warp_sum(dot) + p.gate_bias[head];
+    for (int i = lane; i < p.shape.head_dim; i += 32) dot += queries[g * p.shape.head_dim + i] * weight[i];
+    dot = warp_sum(dot) + gain_of(p.gate_bias, loop)[head];
     if (lane == 0) gates[g] = 1 / (1 + expf(-dot));
   }
   __syncthreads();

@@ -10,8 +10,7 @@ struct AttentionArguments {
   const float* qkv;
   const void* keys;
   const void* values;
-  const float* gate_weight;
-  const float* gate_bias;
+  Gain gate_weight, gate_bias;
   float* parts;        // [rows][kv_heads][splits + 1][group * head_dim + 2 * group]
   unsigned* counters;  // [rows][kv_heads], zero at rest
   Rows rows;

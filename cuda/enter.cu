@@ -1,4 +1,5 @@
 // The residual stream at the entry of a loop: the embedding, the state that the loop before left, or both normed.
+#include "cuda/kv.cuh"
 #include "cuda/runtime.h"
 #include "cuda/table.h"
 #include "cuda/unpack.cuh"
@@ -6,8 +7,7 @@
 namespace cuda {
 namespace {
 
-__global__ void enter_kernel(float* out, const float* state, Matrix embedding, const float* input_gain, const float* state_gain, int depth,
-                             Rows rows, int width, float eps) {
+__global__ void enter_kernel(float* out, const float* state, Matrix embedding, Gain input_gain, Gain state_gain, Rows rows, int width, float eps) {
   extern __shared__ float embedded[];  // [width]
   __shared__ float scratch[32];
   let_next_start();
@@ -18,7 +18,7 @@ __global__ void enter_kernel(float* out, const float* state, Matrix embedding, c
   const std::size_t start = static_cast<std::size_t>(row) * static_cast<std::size_t>(width);
   const int threads = static_cast<int>(blockDim.x);
   const int tid = static_cast<int>(threadIdx.x);
-  if (!input_gain && loop > 1) {
+  if (!input_gain.data && loop > 1) {
     for (int i = tid; i < width; i += threads) out[start + i] = state[start + i];
     return;
   }
@@ -28,21 +28,20 @@ __global__ void enter_kernel(float* out, const float* state, Matrix embedding, c
     const float value = weight_at(embedding, token, i);
     embedded[i] = value;
     sum += value * value;
-    if (input_gain && loop > 1) state_sum += state[start + i] * state[start + i];
+    if (input_gain.data && loop > 1) state_sum += state[start + i] * state[start + i];
   }
-  if (!input_gain) {
+  if (!input_gain.data) {
     for (int i = tid; i < width; i += threads) out[start + i] = embedded[i];  // each thread reads what it wrote
     return;
   }
   const float scale = rsqrtf(block_sum(sum, scratch) / static_cast<float>(width) + eps);
-  const int trained = min(loop, depth);  // a loop beyond the trained ones is entered like the last of them
-  const float* gain = input_gain + static_cast<std::size_t>(trained - 1) * width;
+  const float* gain = gain_of(input_gain, loop);
   if (loop == 1) {
     for (int i = tid; i < width; i += threads) out[start + i] = embedded[i] * scale * gain[i];
     return;
   }
   const float state_scale = rsqrtf(block_sum(state_sum, scratch) / static_cast<float>(width) + eps);
-  const float* other = trained >= 2 && state_gain ? state_gain + static_cast<std::size_t>(trained - 2) * width : nullptr;
+  const float* other = gain_of(state_gain, loop - 1);
   for (int i = tid; i < width; i += threads) {
     out[start + i] = embedded[i] * scale * gain[i] + state[start + i] * state_scale * (other ? other[i] : 1.0f);
   }
@@ -50,10 +49,10 @@ __global__ void enter_kernel(float* out, const float* state, Matrix embedding, c
 
 }  // namespace
 
-void enter(Stream stream, float* out, const float* state, const Matrix& embedding, const float* input_gain, const float* state_gain, int depth,
+void enter(Stream stream, float* out, const float* state, const Matrix& embedding, const Gain& input_gain, const Gain& state_gain,
            const Rows& rows, int count, int width, float eps) {
   launch("enter", stream, enter_kernel, dim3(static_cast<unsigned>(count)), dim3(width >= 512 ? 256 : 64), static_cast<std::size_t>(width) * sizeof(float), out,
-         state, embedding, input_gain, state_gain, depth, rows, width, eps);
+         state, embedding, input_gain, state_gain, rows, width, eps);
 }
 
 }  // namespace cuda

@@ -8,8 +8,9 @@ namespace cuda {
 
 using Fp8 = __nv_fp8_e4m3;
 
-__device__ __forceinline__ const float* gain_of(const Gain& gain, int loop) {
-  return gain.data ? gain.data + static_cast<std::size_t>(max(min(loop, gain.loops), 1) - 1) * static_cast<std::size_t>(gain.stride) : nullptr;
+__host__ __device__ __forceinline__ const float* gain_of(const Gain& gain, int loop) {
+  const int row = loop > gain.loops ? gain.loops : loop;
+  return gain.data ? gain.data + static_cast<std::size_t>(row > 1 ? row - 1 : 0) * static_cast<std::size_t>(gain.stride) : nullptr;
 }
 
 // First element of (kv_head, position) in a pool of pages [page][kv_head][kPage][head_dim].

@@ -58,7 +58,7 @@ std::size_t linear_workspace(const Matrix& m, int rows) {
   return kWorkspaceCounters + static_cast<std::size_t>(splits) * static_cast<std::size_t>(rows) * static_cast<std::size_t>(row_tiles(m)) * 16 * sizeof(float);
 }
 
-void linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& m, int rows, float eps, Epilogue epilogue,
+void linear(Stream stream, float* out, const float* x, const Gain& gain, const Matrix& m, int rows, float eps, Epilogue epilogue,
             const int* loop, const Workspace& workspace) {
   if (rows < 1 || rows > kMaxDecodeRows) return fail("linear: " + std::to_string(rows) + " rows; it takes 1 to 16");
   const Limits& device = limits();

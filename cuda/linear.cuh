@@ -10,6 +10,7 @@
 #pragma once
 
 #include "cuda/device.cuh"
+#include "cuda/kv.cuh"
 #include "cuda/layout.h"
 #include "cuda/linear.h"
 
@@ -102,6 +103,19 @@ __device__ __forceinline__ void operand(uint32_t (&a)[4], const Fragment<P, Halv
   }
 }
 
+// Four of the gain of a row, from column `at` on; ones where there is none.
+__device__ __forceinline__ float4 gain_at(const LinearArguments& p, int row, int at, bool vectors) {
+  float4 gain = {1, 1, 1, 1};
+  if (!p.gain.data || at >= p.cols) return gain;
+  const float* from = gain_of(p.gain, p.loop ? p.loop[row] : 1) + at;
+  if (vectors) return *reinterpret_cast<const float4*>(from);
+  gain.x = from[0];
+  if (at + 1 < p.cols) gain.y = from[1];
+  if (at + 2 < p.cols) gain.z = from[2];
+  if (at + 3 < p.cols) gain.w = from[3];
+  return gain;
+}
+
 // Copies this block's slice of x into shared memory as columns of bf16 [n][stride], times gain. The norm's factor is the
 // same for a whole row, so it may come last: `squares` [row][warp] gets the sums for it, over all of the row.
 __device__ __forceinline__ void stage(__nv_bfloat16* columns, int stride, const LinearArguments& p, int k_begin, int k_count, float* squares) {
@@ -109,13 +123,12 @@ __device__ __forceinline__ void stage(__nv_bfloat16* columns, int stride, const 
   const int threads = static_cast<int>(blockDim.x);
   const int tid = static_cast<int>(threadIdx.x);
   const bool vectors = p.cols % 4 == 0;
-  const int from = p.gain ? 0 : k_begin;
-  const int to = p.gain ? p.k_tiles * kTileCols : k_begin + k_count;
+  const int from = p.gain.data ? 0 : k_begin;
+  const int to = p.gain.data ? p.k_tiles * kTileCols : k_begin + k_count;
   for (int first = 0; first < p.rows; first += kRows) {
     float sum[kRows] = {};
     for (int at = from + tid * 4; at < to; at += threads * 4) {
       float4 x[kRows];
-      float4 gain = {1, 1, 1, 1};
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         const float* row = p.x + static_cast<std::size_t>(min(first + r, p.rows - 1)) * p.cols;
@@ -129,21 +142,13 @@ __device__ __forceinline__ void stage(__nv_bfloat16* columns, int stride, const 
         }
         if (!vectors && at + 3 < p.cols) x[r].w = row[at + 3];
       }
-      if (p.gain) {
-        if (vectors) {
-          if (at < p.cols) gain = *reinterpret_cast<const float4*>(p.gain + at);
-        } else {
-          if (at < p.cols) gain.x = p.gain[at];
-          if (at + 1 < p.cols) gain.y = p.gain[at + 1];
-          if (at + 2 < p.cols) gain.z = p.gain[at + 2];
-          if (at + 3 < p.cols) gain.w = p.gain[at + 3];
-        }
-      }
+      float4 gain = gain_at(p, first, at, vectors);
       const int k = at - k_begin;
       const bool inside = k >= 0 && k < k_count;
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         if (first + r >= p.rows) break;
+        if (p.gain.stride > 0 && r > 0) gain = gain_at(p, first + r, at, vectors);
         const float4 v = x[r];
         sum[r] += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
         if (!inside) continue;
@@ -159,7 +164,7 @@ __device__ __forceinline__ void stage(__nv_bfloat16* columns, int stride, const 
         }
       }
     }
-    if (!p.gain) continue;
+    if (!p.gain.data) continue;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const float whole = warp_sum(sum[r]);
@@ -263,8 +268,8 @@ __global__ __launch_bounds__(512, 1) void linear_kernel(const LinearArguments p)
   // Read behind the barrier that precedes the first sums.
   if (static_cast<int>(threadIdx.x) < p.rows) {
     float sum = 0;
-    for (int w = 0; w < warps && p.gain; ++w) sum += squares[threadIdx.x * 16 + static_cast<unsigned>(w)];
-    row_scale[threadIdx.x] = p.gain ? rsqrtf(sum / static_cast<float>(p.cols) + p.eps) : 1.0f;
+    for (int w = 0; w < warps && p.gain.data; ++w) sum += squares[threadIdx.x * 16 + static_cast<unsigned>(w)];
+    row_scale[threadIdx.x] = p.gain.data ? rsqrtf(sum / static_cast<float>(p.cols) + p.eps) : 1.0f;
   }
 
   // Columns beyond the used ones repeat the last: their sums are not looked at.

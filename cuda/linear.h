@@ -11,7 +11,7 @@ namespace cuda {
 struct LinearArguments {
   float* out;
   const float* x;     // [rows][cols]
-  const float* gain;  // [cols], or null: x is not normed
+  Gain gain;          // [cols] each, or null: x is not normed
   const unsigned char* data;
   const void* scales;
   const uint32_t* zeros;

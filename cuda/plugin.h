@@ -199,30 +199,30 @@ struct Api {
 
   // The residual stream at the entry of each row's loop. state is the buffer that the loop before left: for loop 1 it is
   // not read. out and state may be the same. loopd family (input_gain not null): out = rms(embedding[token]) *
-  // input_gain[min(loop, depth) - 1] + (loop > 1 ? rms(state) * state_gain[min(loop, depth) - 2] : 0), where `depth` is
-  // the number of rows of input_gain (and state_gain has one row less; null counts as ones). Others: loop 1 the
-  // embedding, later loops the state as it is. Rows with loop 0 are left alone. Any number of rows.
-  void (*enter)(Stream stream, float* out, const float* state, const Matrix& embedding, const float* input_gain,
-                const float* state_gain, int depth, const Rows& rows, int count, int width, float eps);
+  // input_gain of the loop + (loop > 1 ? rms(state) * state_gain of loop - 1 : 0); a null state_gain counts as ones.
+  // Others: loop 1 the embedding, later loops the state as it is. Rows with loop 0 are left alone. Any number of rows.
+  void (*enter)(Stream stream, float* out, const float* state, const Matrix& embedding, const Gain& input_gain,
+                const Gain& state_gain, const Rows& rows, int count, int width, float eps);
 
   // y = norm(x) * matrix^T, norm(x) = x / sqrt(mean(x^2) + eps) * gain where gain is given, x itself where it is null;
   // then the epilogue. x enters as a sum of two bf16 (16 bits of it), weights as stored, sums are f32. With more than 8
-  // rows, x enters as one bf16 where two do not fit shared memory (on an H100: cols > 2560). `loop` (Rows::loop) is read by Epilogue::add only, may be null.
-  void (*linear)(Stream stream, float* out, const float* x, const float* gain, const Matrix& matrix, int rows, float eps,
+  // rows, x enters as one bf16 where two do not fit shared memory (on an H100: cols > 2560). `loop` (Rows::loop) says which
+  // gain is a row's, and which rows Epilogue::add leaves alone; null: all are in loop 1.
+  void (*linear)(Stream stream, float* out, const float* x, const Gain& gain, const Matrix& matrix, int rows, float eps,
                  Epilogue epilogue, const int* loop, const Workspace& workspace);
 
   // qkv [rows][(heads + 2 kv_heads) * head_dim], as linear() leaves it: adds bias (null: none; laid out as a row), norms
   // q and k per head with their gains (null: none), rotates them (table: rope_table()), writes q back in place and k and
   // v into the cache of each row's loop. Rows with loop 0 are skipped. Any number of rows.
-  void (*rope_write)(Stream stream, float* qkv, const KvCache& cache, const float* bias, const float* q_gain,
-                     const float* k_gain, const float* table, const Rows& rows, int count, const HeadShape& shape, float eps);
+  void (*rope_write)(Stream stream, float* qkv, const KvCache& cache, const float* bias, const Gain& q_gain,
+                     const Gain& k_gain, const float* table, const Rows& rows, int count, const HeadShape& shape, float eps);
 
   // out [rows][heads * head_dim] = attention of the queries in qkv over KV1, positions [0, position]; rows in loops >= 2
   // mix it by head with attention over their own loop's keys of (position - window, position], not before `first`:
-  // g * global + (1 - g) * local with g = sigmoid(q . gate_weight[head] + gate_bias[head]). One kernel. `splits` (1..64)
+  // g * global + (1 - g) * local with g = sigmoid(q . gate_weight[head] + gate_bias[head]) of their loop. One kernel. `splits` (1..64)
   // blocks share a context: a constant of the engine, because it decides the order of sums; 16 is good to 32K.
-  void (*attention)(Stream stream, float* out, const float* qkv, const KvCache& cache, const float* gate_weight,
-                    const float* gate_bias, const Rows& rows, int count, const HeadShape& shape, int window, int splits,
+  void (*attention)(Stream stream, float* out, const float* qkv, const KvCache& cache, const Gain& gate_weight,
+                    const Gain& gate_bias, const Rows& rows, int count, const HeadShape& shape, int window, int splits,
                     const Workspace& workspace);
 
   // One loop of all layers as one kernel that stays on the device: what linear(), rope_write(), attention() and so on do
@@ -248,9 +248,11 @@ struct Api {
   // must already cover the new positions.
   void (*feed_back)(Stream stream, const Rows& rows, const Choice* choices, int count, Choice* history, int history_stride,
                     int* step);
-  // states[slot[row]][width] = hidden[row] for rows with loop != 0 and slot >= 0: keeps what a deeper loop starts from;
-  // gather_states is the way back, for all rows with slot >= 0. slot counts rows of `states`.
-  void (*scatter_states)(Stream stream, float* states, const float* hidden, const long long* slot, const int* loop, int count, int width);
+  // states[slot[row]][width] = hidden[row] for rows with loop != 0 and slot >= 0: keeps what a deeper loop starts from. In
+  // loops r >= 2 of a model that carries states on, plus the carry of r - 1 times states[before[row]], elementwise; `carry`
+  // null: none, and `before` is not read. gather_states is the way back, for all rows with slot >= 0. Slots count rows.
+  void (*scatter_states)(Stream stream, float* states, const float* hidden, const long long* slot, const int* loop, int count, int width,
+                         const long long* before, const Gain& carry);
   void (*gather_states)(Stream stream, float* hidden, const float* states, const long long* slot, int count, int width);
 
   // ---- Prefill: any number of rows (chunks up to 2048 keep scratch small), one session's consecutive positions a call
@@ -261,13 +263,18 @@ struct Api {
   std::size_t (*prefill_workspace)(const Matrix& matrix, int rows, int parts);
   // As linear(), through a bf16 copy of the matrix and a matrix product with f32 sums. parts 1: operands rounded to bf16
   // once. parts 3: x_hi w_hi + x_lo w_hi + x_hi w_lo, three times the work and about f32's accuracy: the default model.
-  // Its workspace is its own (prefill_workspace bytes, not zeroed). Rows with loop 0 must not be among them.
-  void (*prefill_linear)(Stream stream, float* out, const float* x, const float* gain, const Matrix& matrix, int rows, float eps,
-                         Epilogue epilogue, int parts, const Workspace& workspace);
+  // Its workspace is its own (prefill_workspace bytes, not zeroed). Rows with loop 0 must not be among them. No swiglu here.
+  void (*prefill_linear)(Stream stream, float* out, const float* x, const Gain& gain, const Matrix& matrix, int rows, float eps,
+                         Epilogue epilogue, const int* loop, int parts, const Workspace& workspace);
+  // hidden += silu(gate) * up * down^T, with gate and up of norm(hidden) and interleaved in gate_up. What lies between the
+  // products never leaves bf16 (parts 1), or its three parts.
+  std::size_t (*prefill_mlp_workspace)(const Matrix& gate_up, const Matrix& down, int rows, int parts);
+  void (*prefill_mlp)(Stream stream, float* hidden, const Gain& gain, const Matrix& gate_up, const Matrix& down, int rows, float eps,
+                      const int* loop, int parts, const Workspace& workspace);
   // As attention(), for rows at consecutive positions of one session that all run the same loop `r` (rows.loop agrees):
   // row i is at position first_position + i, read from the host's arguments. bf16 (or fp8) keys; tensor cores.
-  void (*prefill_attention)(Stream stream, float* out, const float* qkv, const KvCache& cache, const float* gate_weight,
-                            const float* gate_bias, const Rows& rows, int count, const HeadShape& shape, int window, int r,
+  void (*prefill_attention)(Stream stream, float* out, const float* qkv, const KvCache& cache, const Gain& gate_weight,
+                            const Gain& gate_bias, const Rows& rows, int count, const HeadShape& shape, int window, int r,
                             int first_position);
 
   // Operations (2 n^3) per second of a bf16 matrix product with n = 8192 on random data, measured now; what prefill is

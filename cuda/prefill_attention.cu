@@ -21,7 +21,7 @@ struct PrefillArguments {
   const float* qkv;
   const void* keys;
   const void* values;
-  const float* gate_weight;
+  const float* gate_weight;  // of the loop that all rows are in
   const float* gate_bias;
   Rows rows;
   HeadShape shape;
@@ -249,12 +249,12 @@ PrefillKernel pick(int head_dim) {
 
 }  // namespace
 
-void prefill_attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const float* gate_weight, const float* gate_bias, const Rows& rows, int count,
+void prefill_attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const Gain& gate_weight, const Gain& gate_bias, const Rows& rows, int count,
                        const HeadShape& shape, int window, int r, int first_position) {
   if (shape.head_dim % 8 != 0 || shape.head_dim > 128) return fail("prefill_attention: head_dim " + std::to_string(shape.head_dim) + "; it takes multiples of 8 up to 128");
   if (count < 1) return;
   PrefillArguments p{};
-  p.out = out, p.qkv = qkv, p.keys = cache.keys, p.values = cache.values, p.gate_weight = gate_weight, p.gate_bias = gate_bias;
+  p.out = out, p.qkv = qkv, p.keys = cache.keys, p.values = cache.values, p.gate_weight = gain_of(gate_weight, r), p.gate_bias = gain_of(gate_bias, r);
   p.rows = rows, p.shape = shape, p.count = count, p.window = window, p.r = r, p.first_position = first_position;
   const PrefillKernel kernel = cache.type == Type::bf16 ? pick<__nv_bfloat16>(shape.head_dim) : pick<Fp8>(shape.head_dim);
   const std::size_t shared = 4 * static_cast<std::size_t>(kPage) * (shape.head_dim <= 64 ? 64 : 128) * 2;

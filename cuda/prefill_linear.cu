@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cuda/cublaslt.h"
+#include "cuda/kv.cuh"
 #include "cuda/linear.cuh"
 #include "cuda/runtime.h"
 #include "cuda/table.h"
@@ -16,25 +17,38 @@ namespace {
 int padded(int cols) { return (cols + 7) / 8 * 8; }
 std::size_t align(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
+std::size_t operand_bytes(int rows, int cols, int parts) { return align(static_cast<std::size_t>(rows) * static_cast<std::size_t>(parts * padded(cols)) * 2); }
+
+// Into a workspace: both operands and cuBLASLt's own memory; for two products with a nonlinearity between, also what the
+// first one leaves and what the second one starts from.
 struct Areas {
-  std::size_t x, weights, product, cublas, end;
+  std::size_t weights, product, second, cublas, end;  // x is at 0
 };
 
 Areas areas(const Matrix& m, int rows, int parts) {
-  const auto depth = static_cast<std::size_t>(parts * padded(m.cols));
   Areas a{};
-  a.weights = align(static_cast<std::size_t>(rows) * depth * 2);
-  a.product = a.weights + align(static_cast<std::size_t>(m.rows) * depth * 2);
-  a.cublas = a.product + align(static_cast<std::size_t>(rows) * static_cast<std::size_t>(m.rows) * (parts == 1 ? 2 : 4));
+  a.weights = operand_bytes(rows, m.cols, parts);
+  a.product = a.second = a.cublas = a.weights + operand_bytes(m.rows, m.cols, parts);
+  a.end = a.cublas + kCublasWorkspace;
+  return a;
+}
+
+Areas areas(const Matrix& gate_up, const Matrix& down, int rows, int parts) {
+  Areas a{};
+  a.weights = operand_bytes(rows, gate_up.cols, parts);
+  a.product = a.weights + std::max(operand_bytes(gate_up.rows, gate_up.cols, parts), operand_bytes(down.rows, down.cols, parts));
+  a.second = a.product + align(static_cast<std::size_t>(rows) * static_cast<std::size_t>(gate_up.rows) * (parts == 1 ? 2 : 4));
+  a.cublas = a.second + operand_bytes(rows, down.cols, parts);
   a.end = a.cublas + kCublasWorkspace;
   return a;
 }
 
 // A row of x, normed, as bf16: [hi], or [hi, lo, hi] to meet weights [hi, hi, lo].
-__global__ void operand_kernel(__nv_bfloat16* out, const float* x, const float* gain, int cols, int width, int parts, float eps) {
+__global__ void operand_kernel(__nv_bfloat16* out, const float* x, Gain gains, const int* loop, int cols, int width, int parts, float eps) {
   __shared__ float scratch[32];
   let_next_start();
   wait_for_previous();
+  const float* gain = gain_of(gains, loop ? loop[blockIdx.x] : 1);
   const float* own = x + static_cast<std::size_t>(blockIdx.x) * cols;
   __nv_bfloat16* to = out + static_cast<std::size_t>(blockIdx.x) * static_cast<std::size_t>(width * parts);
   float scale = 1;
@@ -124,21 +138,53 @@ __global__ void unpack_kernel(__nv_bfloat16* out, Matrix m, int width, int parts
   }
 }
 
-__device__ float as_float(float value) { return value; }
-__device__ float as_float(__nv_bfloat16 value) { return __bfloat162float(value); }
+__device__ __forceinline__ void load_eight_floats(float (&out)[8], const float* at) {
+  const float4 low = *reinterpret_cast<const float4*>(at), high = *reinterpret_cast<const float4*>(at + 4);
+  out[0] = low.x, out[1] = low.y, out[2] = low.z, out[3] = low.w;
+  out[4] = high.x, out[5] = high.y, out[6] = high.z, out[7] = high.w;
+}
+__device__ __forceinline__ void load_eight_floats(float (&out)[8], const __nv_bfloat16* at) { unpack_eight(out, *reinterpret_cast<const uint4*>(at)); }
 
-// product [rows][2 * half] with gate and up interleaved by eights.
+// product [rows][2 * half] has gate and up interleaved by eights; out [rows][parts][half] is silu(gate) * up as an operand,
+// in the parts that operand_kernel makes. A thread does eight.
 template <typename Element>
-__global__ void swiglu_kernel(float* out, const Element* product, long long count, int half, int stride) {
+__global__ void swiglu_kernel(__nv_bfloat16* out, const Element* product, long long count, int half, int parts) {
   let_next_start();
   wait_for_previous();
   const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at >= count) return;
-  const long long row = at / half;
-  const int i = static_cast<int>(at % half);
-  const Element* own = product + row * stride + i / 8 * 16 + i % 8;
-  const float gate = as_float(own[0]);
-  out[at] = gate / (1 + expf(-gate)) * as_float(own[8]);
+  const long long row = at / (half / 8);
+  const int eight = static_cast<int>(at % (half / 8));
+  float gate[8], up[8];
+  load_eight_floats(gate, product + row * 2 * half + eight * 16);
+  load_eight_floats(up, product + row * 2 * half + eight * 16 + 8);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) up[i] *= gate[i] / (1 + expf(-gate[i]));
+  const uint4 hi = {pack_bf16(up[0], up[1]), pack_bf16(up[2], up[3]), pack_bf16(up[4], up[5]), pack_bf16(up[6], up[7])};
+  __nv_bfloat16* to = out + row * half * parts + eight * 8;
+  *reinterpret_cast<uint4*>(to) = hi;
+  if (parts == 1) return;
+  *reinterpret_cast<uint4*>(to + half) = {pack_bf16(up[0] - bf16_low(hi.x), up[1] - bf16_high(hi.x)), pack_bf16(up[2] - bf16_low(hi.y), up[3] - bf16_high(hi.y)),
+                                          pack_bf16(up[4] - bf16_low(hi.z), up[5] - bf16_high(hi.z)), pack_bf16(up[6] - bf16_low(hi.w), up[7] - bf16_high(hi.w))};
+  *reinterpret_cast<uint4*>(to + 2 * half) = hi;
+}
+
+void copy_x(Stream stream, __nv_bfloat16* to, const float* x, const Gain& gain, const int* loop, int cols, int rows, int parts, float eps) {
+  launch("prefill operand", stream, operand_kernel, dim3(static_cast<unsigned>(rows)), dim3(256), 0, to, x, gain, loop, cols, padded(cols), parts, eps);
+}
+
+void copy_weights(Stream stream, __nv_bfloat16* to, const Matrix& m, int parts) {
+  const auto unpack = [&](auto kernel) {
+    const long long tiles = static_cast<long long>(row_tiles(m)) * k_tiles(m);
+    launch("prefill weights", stream, kernel, dim3(static_cast<unsigned>((tiles + 7) / 8)), dim3(256), 0, to, m, padded(m.cols), parts);
+  };
+  switch (m.packed) {
+    case Packed::int4: return unpack(unpack_kernel<Packed::int4>);
+    case Packed::int4_zeros: return unpack(unpack_kernel<Packed::int4_zeros>);
+    case Packed::int8: return unpack(unpack_kernel<Packed::int8>);
+    case Packed::bf16: return unpack(unpack_kernel<Packed::bf16>);
+    case Packed::pair: return unpack(unpack_kernel<Packed::pair>);
+  }
 }
 
 }  // namespace
@@ -171,39 +217,44 @@ double measure_matrix_rate() {
 
 std::size_t prefill_workspace(const Matrix& m, int rows, int parts) { return areas(m, rows, parts).end; }
 
-void prefill_linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& m, int rows, float eps, Epilogue epilogue, int parts, const Workspace& workspace) {
+std::size_t prefill_mlp_workspace(const Matrix& gate_up, const Matrix& down, int rows, int parts) { return areas(gate_up, down, rows, parts).end; }
+
+void prefill_linear(Stream stream, float* out, const float* x, const Gain& gain, const Matrix& m, int rows, float eps, Epilogue epilogue, const int* loop, int parts,
+                    const Workspace& workspace) {
   const Areas a = areas(m, rows, parts);
   if (workspace.bytes < a.end) return fail("prefill_linear: its workspace is too small");
-  if (parts != 1 && parts != 3) return fail("prefill_linear: parts are 1 or 3");
+  if ((parts != 1 && parts != 3) || epilogue == Epilogue::swiglu) return fail("prefill_linear: parts are 1 or 3, and the epilogue is store or add");
   auto* base = static_cast<unsigned char*>(workspace.data);
   auto* x_copy = reinterpret_cast<__nv_bfloat16*>(base);
   auto* w_copy = reinterpret_cast<__nv_bfloat16*>(base + a.weights);
-  const int width = padded(m.cols);
-  launch("prefill operand", stream, operand_kernel, dim3(static_cast<unsigned>(rows)), dim3(256), 0, x_copy, x, gain, m.cols, width, parts, eps);
-  const auto unpack = [&](auto kernel) {
-    const long long tiles = static_cast<long long>(row_tiles(m)) * k_tiles(m);
-    launch("prefill weights", stream, kernel, dim3(static_cast<unsigned>((tiles + 7) / 8)), dim3(256), 0, w_copy, m, width, parts);
-  };
-  switch (m.packed) {
-    case Packed::int4: unpack(unpack_kernel<Packed::int4>); break;
-    case Packed::int4_zeros: unpack(unpack_kernel<Packed::int4_zeros>); break;
-    case Packed::int8: unpack(unpack_kernel<Packed::int8>); break;
-    case Packed::bf16: unpack(unpack_kernel<Packed::bf16>); break;
-    case Packed::pair: unpack(unpack_kernel<Packed::pair>); break;
-  }
-  if (epilogue != Epilogue::swiglu) {
-    return cublas_product(stream, out, Type::f32, x_copy, w_copy, rows, m.rows, parts * width, epilogue == Epilogue::add, base + a.cublas);
-  }
+  copy_x(stream, x_copy, x, gain, loop, m.cols, rows, parts, eps);
+  copy_weights(stream, w_copy, m, parts);
+  cublas_product(stream, out, Type::f32, x_copy, w_copy, rows, m.rows, parts * padded(m.cols), epilogue == Epilogue::add, base + a.cublas);
+}
+
+void prefill_mlp(Stream stream, float* hidden, const Gain& gain, const Matrix& gate_up, const Matrix& down, int rows, float eps, const int* loop, int parts,
+                 const Workspace& workspace) {
+  const Areas a = areas(gate_up, down, rows, parts);
+  const int half = down.cols;
+  if (workspace.bytes < a.end) return fail("prefill_mlp: its workspace is too small");
+  if ((parts != 1 && parts != 3) || half % 8 != 0 || gate_up.rows != 2 * half) return fail("prefill_mlp: parts are 1 or 3, and the inner width is a multiple of 8");
+  auto* base = static_cast<unsigned char*>(workspace.data);
+  auto* x_copy = reinterpret_cast<__nv_bfloat16*>(base);
+  auto* w_copy = reinterpret_cast<__nv_bfloat16*>(base + a.weights);
+  auto* second = reinterpret_cast<__nv_bfloat16*>(base + a.second);
   void* product = base + a.product;
-  cublas_product(stream, product, parts == 1 ? Type::bf16 : Type::f32, x_copy, w_copy, rows, m.rows, parts * width, false, base + a.cublas);
-  const int half = m.rows / 2;
-  const long long count = static_cast<long long>(rows) * half;
+  copy_x(stream, x_copy, hidden, gain, loop, gate_up.cols, rows, parts, eps);
+  copy_weights(stream, w_copy, gate_up, parts);
+  cublas_product(stream, product, parts == 1 ? Type::bf16 : Type::f32, x_copy, w_copy, rows, gate_up.rows, parts * padded(gate_up.cols), false, base + a.cublas);
+  const long long count = static_cast<long long>(rows) * (half / 8);
   const dim3 grid(static_cast<unsigned>((count + 255) / 256));
   if (parts == 1) {
-    launch("prefill swiglu", stream, swiglu_kernel<__nv_bfloat16>, grid, dim3(256), 0, out, static_cast<const __nv_bfloat16*>(product), count, half, m.rows);
+    launch("prefill swiglu", stream, swiglu_kernel<__nv_bfloat16>, grid, dim3(256), 0, second, static_cast<const __nv_bfloat16*>(product), count, half, parts);
   } else {
-    launch("prefill swiglu", stream, swiglu_kernel<float>, grid, dim3(256), 0, out, static_cast<const float*>(product), count, half, m.rows);
+    launch("prefill swiglu", stream, swiglu_kernel<float>, grid, dim3(256), 0, second, static_cast<const float*>(product), count, half, parts);
   }
+  copy_weights(stream, w_copy, down, parts);
+  cublas_product(stream, hidden, Type::f32, second, w_copy, rows, down.rows, parts * half, true, base + a.cublas);
 }
 
 }  // namespace cuda

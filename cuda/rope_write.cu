@@ -23,11 +23,11 @@ __global__ void rope_write_kernel(float* qkv, HeadArguments p) {
 
 }  // namespace
 
-void rope_write(Stream stream, float* qkv, const KvCache& cache, const float* bias, const float* q_gain, const float* k_gain, const float* table,
+void rope_write(Stream stream, float* qkv, const KvCache& cache, const float* bias, const Gain& q_gain, const Gain& k_gain, const float* table,
                 const Rows& rows, int count, const HeadShape& shape, float eps) {
   if (shape.head_dim > 128 || shape.head_dim % 8 != 0) return fail("rope_write: head_dim " + std::to_string(shape.head_dim) + "; it takes multiples of 8 up to 128");
   const int heads = shape.heads + 2 * shape.kv_heads;
-  const HeadArguments p{cache, bias, {q_gain}, {k_gain}, reinterpret_cast<const float2*>(table), rows, shape, eps};
+  const HeadArguments p{cache, bias, q_gain, k_gain, reinterpret_cast<const float2*>(table), rows, shape, eps};
   launch("rope_write", stream, rope_write_kernel, dim3(static_cast<unsigned>(count), static_cast<unsigned>((heads + kWarps - 1) / kWarps)), dim3(kWarps * 32), 0, qkv, p);
 }
 

@@ -1,5 +1,5 @@
 // Bookkeeping on the device: which loop a row runs, the chosen token back into the next step, states kept and fetched.
-#include "cuda/device.cuh"
+#include "cuda/kv.cuh"
 #include "cuda/runtime.h"
 #include "cuda/table.h"
 
@@ -28,12 +28,17 @@ __global__ void feed_back_kernel(Rows rows, const Choice* choices, int count, Ch
   if (row == 0) *step = at + 1;
 }
 
-__global__ void scatter_kernel(float* states, const float* hidden, const long long* slot, const int* loop, int width) {
+__global__ void scatter_kernel(float* states, const float* hidden, const long long* slot, const int* loop, int width, const long long* before, Gain carry) {
   let_next_start();
   wait_for_previous();
   const std::size_t row = blockIdx.x;
   if (slot[row] < 0 || (loop && loop[row] == 0)) return;
-  for (int i = static_cast<int>(threadIdx.x); i < width; i += static_cast<int>(blockDim.x)) states[static_cast<std::size_t>(slot[row]) * width + i] = hidden[row * width + i];
+  const float* share = loop && loop[row] > 1 ? gain_of(carry, loop[row] - 1) : nullptr;
+  const float* earlier = share ? states + static_cast<std::size_t>(before[row]) * width : nullptr;
+  float* to = states + static_cast<std::size_t>(slot[row]) * width;
+  for (int i = static_cast<int>(threadIdx.x); i < width; i += static_cast<int>(blockDim.x)) {
+    to[i] = hidden[row * width + i] + (share ? share[i] * earlier[i] : 0.0f);
+  }
 }
 
 __global__ void gather_kernel(float* hidden, const float* states, const long long* slot, int width) {
@@ -55,8 +60,9 @@ void feed_back(Stream stream, const Rows& rows, const Choice* choices, int count
   launch("feed_back", stream, feed_back_kernel, dim3(1), dim3(static_cast<unsigned>((count + 31) / 32 * 32)), 0, rows, choices, count, history, history_stride, step);
 }
 
-void scatter_states(Stream stream, float* states, const float* hidden, const long long* slot, const int* loop, int count, int width) {
-  launch("scatter_states", stream, scatter_kernel, dim3(static_cast<unsigned>(count)), dim3(128), 0, states, hidden, slot, loop, width);
+void scatter_states(Stream stream, float* states, const float* hidden, const long long* slot, const int* loop, int count, int width,
+                    const long long* before, const Gain& carry) {
+  launch("scatter_states", stream, scatter_kernel, dim3(static_cast<unsigned>(count)), dim3(128), 0, states, hidden, slot, loop, width, before, carry);
 }
 
 void gather_states(Stream stream, float* hidden, const float* states, const long long* slot, int count, int width) {

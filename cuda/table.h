@@ -46,13 +46,13 @@ void rope_table(Stream stream, float* table, int positions, int head_dim, double
 std::size_t linear_workspace(const Matrix& matrix, int rows);
 std::size_t attention_workspace(const HeadShape& shape, int rows, int splits);
 
-void enter(Stream stream, float* out, const float* state, const Matrix& embedding, const float* input_gain, const float* state_gain,
-           int depth, const Rows& rows, int count, int width, float eps);
-void linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& matrix, int rows, float eps, Epilogue epilogue,
+void enter(Stream stream, float* out, const float* state, const Matrix& embedding, const Gain& input_gain, const Gain& state_gain,
+           const Rows& rows, int count, int width, float eps);
+void linear(Stream stream, float* out, const float* x, const Gain& gain, const Matrix& matrix, int rows, float eps, Epilogue epilogue,
             const int* loop, const Workspace& workspace);
-void rope_write(Stream stream, float* qkv, const KvCache& cache, const float* bias, const float* q_gain, const float* k_gain,
+void rope_write(Stream stream, float* qkv, const KvCache& cache, const float* bias, const Gain& q_gain, const Gain& k_gain,
                 const float* table, const Rows& rows, int count, const HeadShape& shape, float eps);
-void attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const float* gate_weight, const float* gate_bias,
+void attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const Gain& gate_weight, const Gain& gate_bias,
                const Rows& rows, int count, const HeadShape& shape, int window, int splits, const Workspace& workspace);
 std::size_t pass_workspace(const PassShape& shape, const PassLayer* layers);
 bool pass_prepare(Stream stream, const PassShape& shape, const PassLayer* layers, const Workspace& workspace);
@@ -62,15 +62,19 @@ void argmax(Stream stream, Choice* out, const float* logits, int rows, int vocab
             int bias_token, float bias);
 void set_loop(Stream stream, const Rows& rows, int count, int r);
 void feed_back(Stream stream, const Rows& rows, const Choice* choices, int count, Choice* history, int history_stride, int* step);
-void scatter_states(Stream stream, float* states, const float* hidden, const long long* slot, const int* loop, int count, int width);
+void scatter_states(Stream stream, float* states, const float* hidden, const long long* slot, const int* loop, int count, int width,
+                    const long long* before, const Gain& carry);
 void gather_states(Stream stream, float* hidden, const float* states, const long long* slot, int count, int width);
 
 bool prefill_ready();
 double measure_matrix_rate();
 std::size_t prefill_workspace(const Matrix& matrix, int rows, int parts);
-void prefill_linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& matrix, int rows, float eps,
-                    Epilogue epilogue, int parts, const Workspace& workspace);
-void prefill_attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const float* gate_weight, const float* gate_bias,
+void prefill_linear(Stream stream, float* out, const float* x, const Gain& gain, const Matrix& matrix, int rows, float eps,
+                    Epilogue epilogue, const int* loop, int parts, const Workspace& workspace);
+std::size_t prefill_mlp_workspace(const Matrix& gate_up, const Matrix& down, int rows, int parts);
+void prefill_mlp(Stream stream, float* hidden, const Gain& gain, const Matrix& gate_up, const Matrix& down, int rows, float eps,
+                 const int* loop, int parts, const Workspace& workspace);
+void prefill_attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const Gain& gate_weight, const Gain& gate_bias,
                        const Rows& rows, int count, const HeadShape& shape, int window, int r, int first_position);
 
 }  // namespace cuda

@@ -29,9 +29,9 @@ struct CudaDevice::Batch {
   std::optional<Part> chunk;      // of a prompt
   std::vector<CudaRow> chunk_rows;
   std::vector<CudaJob*> choosing; // jobs whose loops are done
-  std::vector<long long> choosing_slots;
+  std::vector<CudaState> choosing_states;
   CudaJob* reading = nullptr;     // wants logits
-  std::vector<long long> reading_slots;
+  std::vector<CudaState> reading_states;
   bool wait = false;              // for the device, so that what comes next can join or stop
 };
 
@@ -128,11 +128,11 @@ CudaDevice::Batch CudaDevice::compose() {
       } else if (job->head == CudaJob::Head::greedy) {
         if (batch.choosing.size() == kRows) continue;
         batch.choosing.push_back(job);
-        batch.choosing_slots.push_back(slot(*job->lane, job->depth, job->first));
+        batch.choosing_states.push_back({slot(*job->lane, job->depth, job->first), job->depth});
       } else if (job->head == CudaJob::Head::logits) {
         if (batch.reading) continue;
         batch.reading = job;
-        for (std::size_t i = 0; i < job->count; ++i) batch.reading_slots.push_back(slot(*job->lane, job->depth, job->first + i));
+        for (std::size_t i = 0; i < job->count; ++i) batch.reading_states.push_back({slot(*job->lane, job->depth, job->first + i), job->depth});
       } else {
         job->complete = !job->stop.stop_requested();
         job->done = true;
@@ -164,12 +164,12 @@ void CudaDevice::launch(Batch& batch) {
       rules.push_back(rule);
     }
     std::vector<cuda::Choice> choices(batch.choosing.size());
-    forward_->choose(batch.choosing_slots, rules, choices);
+    forward_->choose(batch.choosing_states, rules, choices);
     for (std::size_t i = 0; i < choices.size(); ++i) batch.choosing[i]->choice = {choices[i].token, choices[i].logprob};
   }
   if (batch.reading) {
     batch.reading->logits.resize(batch.reading->count * of(model_.config.vocab_size));
-    forward_->logits(batch.reading_slots, batch.reading->logits.data());
+    forward_->logits(batch.reading_states, batch.reading->logits.data());
   }
   if (batch.wait && !batch.rows.empty()) forward_->sync();
 }

@@ -103,14 +103,14 @@ double decode_ms(Lanes& lanes, int depth, int batch, std::size_t context) {
   std::vector<double> times;
   for (std::size_t step = 0; step < 48; ++step) {
     const auto start = Clock::now();
-    std::vector<long long> slots;
+    std::vector<CudaState> states;
     for (int r = 1; r <= depth; ++r) {
       std::vector<CudaRow> rows;
       for (int lane = 0; lane < batch; ++lane) rows.push_back(lanes.row(lane, r, context + step));
       forward.pass(rows);
     }
-    for (int lane = 0; lane < batch; ++lane) slots.push_back(lanes.slot(lane, depth, context + step));
-    forward.choose(slots, rules, choices);
+    for (int lane = 0; lane < batch; ++lane) states.push_back({lanes.slot(lane, depth, context + step), depth});
+    forward.choose(states, rules, choices);
     if (step >= 8) times.push_back(ms_since(start));
   }
   return median(times);

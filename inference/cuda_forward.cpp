@@ -49,9 +49,8 @@ std::size_t decode_workspace(const cuda::Api& api, const ModelConfig& config, co
 std::size_t prefill_workspace(const cuda::Api& api, const ModelConfig& config, const CudaWeights& weights, int chunk) {
   std::size_t most = 0;
   for (const CudaLayer& layer : weights.layers) {
-    for (const cuda::Matrix* matrix : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {
-      most = std::max(most, api.prefill_workspace(*matrix, chunk, parts(config)));
-    }
+    for (const cuda::Matrix* matrix : {&layer.qkv, &layer.o}) most = std::max(most, api.prefill_workspace(*matrix, chunk, parts(config)));
+    most = std::max(most, api.prefill_mlp_workspace(layer.gate_up, layer.down, chunk, parts(config)));
   }
   return most;
 }
@@ -66,10 +65,10 @@ std::vector<cuda::PassLayer> pass_layers(const CudaWeights& weights) {
   for (const CudaLayer& layer : weights.layers) {
     cuda::PassLayer one;
     one.qkv = layer.qkv, one.o = layer.o, one.gate_up = layer.gate_up, one.down = layer.down;
-    one.input_gain.data = layer.input_norm, one.attention_gain.data = layer.attention_norm;
+    one.input_gain = layer.input_norm, one.attention_gain = layer.attention_norm;
     one.qkv_bias = layer.qkv_bias;
-    one.q_gain.data = layer.q_gain, one.k_gain.data = layer.k_gain;
-    one.gate_weight.data = layer.loop_gate_weight, one.gate_bias.data = layer.loop_gate_bias;
+    one.q_gain = layer.q_gain, one.k_gain = layer.k_gain;
+    one.gate_weight = layer.loop_gate_weight, one.gate_bias = layer.loop_gate_bias;
     layers.push_back(one);
   }
   return layers;
@@ -226,7 +225,7 @@ void CudaForward::record_pass(int count) {
 
   // The residual stream at the entry of each row's loop.
   api_.gather_states(stream_, state_, states_, block_->from, count, width);
-  api_.enter(stream_, hidden_, state_, weights_.embedding, weights_.loop_input_norm, weights_.loop_state_norm, config.max_depth, rows, count, width, eps);
+  api_.enter(stream_, hidden_, state_, weights_.embedding, weights_.loop_input_norm, weights_.loop_state_norm, rows, count, width, eps);
 
   if (pass_workspace_.bytes > 0) {
     // The same as below.
@@ -236,16 +235,16 @@ void CudaForward::record_pass(int count) {
     const CudaLayer& layer = weights_.layers[i];
     // Queries, keys and values, normed per head where the model does so, then rotated by their absolute position. Keys and
     // values join their loop's cache before attention, so that a token sees itself.
-    api_.linear(stream_, qkv_, hidden_, layer.input_norm, layer.qkv, count, eps, Epilogue::store, nullptr, workspace_);
+    api_.linear(stream_, qkv_, hidden_, layer.input_norm, layer.qkv, count, eps, Epilogue::store, rows.loop, workspace_);
     api_.rope_write(stream_, qkv_, cache(i), layer.qkv_bias, layer.q_gain, layer.k_gain, weights_.rope, rows, count, shape_, eps);
     // Loop 1 attends to everything. Later loops attend to all of KV1 and to a window of their own, and mix by head.
     api_.attention(stream_, mixed_, qkv_, cache(i), layer.loop_gate_weight, layer.loop_gate_bias, rows, count, shape_, config.window, kSplits, workspace_);
-    api_.linear(stream_, hidden_, mixed_, nullptr, layer.o, count, eps, Epilogue::add, rows.loop, workspace_);
+    api_.linear(stream_, hidden_, mixed_, {}, layer.o, count, eps, Epilogue::add, rows.loop, workspace_);
     // The MLP.
-    api_.linear(stream_, gated_, hidden_, layer.attention_norm, layer.gate_up, count, eps, Epilogue::swiglu, nullptr, workspace_);
-    api_.linear(stream_, hidden_, gated_, nullptr, layer.down, count, eps, Epilogue::add, rows.loop, workspace_);
+    api_.linear(stream_, gated_, hidden_, layer.attention_norm, layer.gate_up, count, eps, Epilogue::swiglu, rows.loop, workspace_);
+    api_.linear(stream_, hidden_, gated_, {}, layer.down, count, eps, Epilogue::add, rows.loop, workspace_);
   }
-  api_.scatter_states(stream_, states_, hidden_, block_->to, rows.loop, count, width);
+  api_.scatter_states(stream_, states_, hidden_, block_->to, rows.loop, count, width, block_->from, weights_.loop_carry);
 }
 
 bool CudaForward::prefill_ready() {
@@ -279,18 +278,17 @@ void CudaForward::prefill(std::span<const CudaRow> chunk) {
   const cuda::Workspace& space = prefill_workspace_;
 
   if (r > 1) api_.gather_states(stream_, state_, states_, chunk_slots_, count, width);
-  api_.enter(stream_, hidden_, state_, weights_.embedding, weights_.loop_input_norm, weights_.loop_state_norm, config.max_depth, rows, count, width, eps);
+  api_.enter(stream_, hidden_, state_, weights_.embedding, weights_.loop_input_norm, weights_.loop_state_norm, rows, count, width, eps);
   for (std::size_t i = 0; i < weights_.layers.size(); ++i) {
     const CudaLayer& layer = weights_.layers[i];
-    api_.prefill_linear(stream_, qkv_, hidden_, layer.input_norm, layer.qkv, count, eps, Epilogue::store, parts_, space);
+    api_.prefill_linear(stream_, qkv_, hidden_, layer.input_norm, layer.qkv, count, eps, Epilogue::store, rows.loop, parts_, space);
     api_.rope_write(stream_, qkv_, cache(i), layer.qkv_bias, layer.q_gain, layer.k_gain, weights_.rope, rows, count, shape_, eps);
     api_.prefill_attention(stream_, mixed_, qkv_, cache(i), layer.loop_gate_weight, layer.loop_gate_bias, rows, count, shape_,
                            config.window, r, chunk.front().position);
-    api_.prefill_linear(stream_, hidden_, mixed_, nullptr, layer.o, count, eps, Epilogue::add, parts_, space);
-    api_.prefill_linear(stream_, gated_, hidden_, layer.attention_norm, layer.gate_up, count, eps, Epilogue::swiglu, parts_, space);
-    api_.prefill_linear(stream_, hidden_, gated_, nullptr, layer.down, count, eps, Epilogue::add, parts_, space);
+    api_.prefill_linear(stream_, hidden_, mixed_, {}, layer.o, count, eps, Epilogue::add, rows.loop, parts_, space);
+    api_.prefill_mlp(stream_, hidden_, layer.attention_norm, layer.gate_up, layer.down, count, eps, rows.loop, parts_, space);
   }
-  api_.scatter_states(stream_, states_, hidden_, chunk_slots_ + stride, rows.loop, count, width);
+  api_.scatter_states(stream_, states_, hidden_, chunk_slots_ + stride, rows.loop, count, width, chunk_slots_, weights_.loop_carry);
   // The row description is written again for the next chunk; a chunk is long enough that waiting for it costs nothing.
   sync();
 }
@@ -306,30 +304,30 @@ void CudaForward::limit(std::size_t vocabulary) {
   api_.upload(stream_, allowed_, allowed_host_, words(model_.config) * sizeof(std::uint32_t));
 }
 
-void CudaForward::head(std::span<const long long> slots) {
+void CudaForward::head(std::span<const CudaState> states) {
   CudaRow rows[kRows];
-  for (std::size_t i = 0; i < slots.size(); ++i) rows[i].from = slots[i];
-  upload(rows, slots.size(), std::size_t{1} << bucket(slots.size()));
-  launch(head_graphs_, slots.size(), &CudaForward::record_head);
+  for (std::size_t i = 0; i < states.size(); ++i) rows[i].from = states[i].slot, rows[i].loop = states[i].loop;
+  upload(rows, states.size(), std::size_t{1} << bucket(states.size()));
+  launch(head_graphs_, states.size(), &CudaForward::record_head);
 }
 
 // Logits of the states that block_ names.
 void CudaForward::record_head(int count) {
   const ModelConfig& config = model_.config;
   api_.gather_states(stream_, state_, states_, block_->from, count, config.hidden_size);
-  api_.linear(stream_, logits_, state_, weights_.norm, weights_.head, count, config.rms_norm_eps, cuda::Epilogue::store, nullptr, workspace_);
+  api_.linear(stream_, logits_, state_, weights_.norm, weights_.head, count, config.rms_norm_eps, cuda::Epilogue::store, block_->loop, workspace_);
 }
 
-void CudaForward::choose(std::span<const long long> slots, std::span<const Rule> rules, std::span<cuda::Choice> out) {
+void CudaForward::choose(std::span<const CudaState> states, std::span<const Rule> rules, std::span<cuda::Choice> out) {
   const auto vocab = model_.config.vocab_size;
-  head(slots);
+  head(states);
   const bool plain = std::all_of(rules.begin(), rules.end(), [](const Rule& rule) { return rule.allowed.empty() && rule.bias_token < 0; });
   if (plain) {
-    api_.argmax(stream_, choices_, logits_, static_cast<int>(slots.size()), vocab, allowed_, first_mask_, -1, 0);
+    api_.argmax(stream_, choices_, logits_, static_cast<int>(states.size()), vocab, allowed_, first_mask_, -1, 0);
   } else {
     std::uint32_t* own = allowed_ + words(model_.config);
     // Few rows have rules of their own, and those seldom: each is chosen by itself.
-    for (std::size_t i = 0; i < slots.size(); ++i) {
+    for (std::size_t i = 0; i < states.size(); ++i) {
       const Rule& rule = rules[i];
       if (!rule.allowed.empty()) {
         if (i > 0) sync();
@@ -339,15 +337,15 @@ void CudaForward::choose(std::span<const long long> slots, std::span<const Rule>
       api_.argmax(stream_, choices_ + i, logits_ + i * of(vocab), 1, vocab, rule.allowed.empty() ? allowed_ : own, first_mask_, rule.bias_token, rule.bias);
     }
   }
-  api_.download(stream_, choices_host_, choices_, slots.size() * sizeof(cuda::Choice));
+  api_.download(stream_, choices_host_, choices_, states.size() * sizeof(cuda::Choice));
   sync();
-  std::copy_n(choices_host_, slots.size(), out.begin());
+  std::copy_n(choices_host_, states.size(), out.begin());
 }
 
-void CudaForward::logits(std::span<const long long> slots, float* out) {
+void CudaForward::logits(std::span<const CudaState> states, float* out) {
   const std::size_t vocab = of(model_.config.vocab_size);
-  for (std::size_t first = 0; first < slots.size(); first += kRows) {
-    const auto some = slots.subspan(first, std::min(kRows, slots.size() - first));
+  for (std::size_t first = 0; first < states.size(); first += kRows) {
+    const auto some = states.subspan(first, std::min(kRows, states.size() - first));
     head(some);
     api_.download(stream_, logits_host_, logits_, some.size() * vocab * sizeof(float));
     sync();

@@ -24,6 +24,12 @@ struct CudaRow {
   long long to = -1;     // slot that this loop's state goes to
 };
 
+// Where a loop's state lies.
+struct CudaState {
+  long long slot = 0;
+  int loop = 1;
+};
+
 // How much is laid out once, at load.
 struct CudaSizes {
   int key_pages = 0;     // pages of keys and values, each over all layers
@@ -62,15 +68,15 @@ class CudaForward {
 
   // From here on choose() picks ids below `vocabulary` only, unless a rule says which.
   void limit(std::size_t vocabulary);
-  // The choice after each state, waited for. One rule a slot; `allowed` is empty or [ceil(vocab / 32)] bits.
+  // The choice after each state, waited for. One rule a state; `allowed` is empty or [ceil(vocab / 32)] bits.
   struct Rule {
     std::span<const std::uint32_t> allowed;
     int bias_token = -1;
     float bias = 0;
   };
-  void choose(std::span<const long long> slots, std::span<const Rule> rules, std::span<cuda::Choice> out);
-  // Logits [slots][vocab], waited for.
-  void logits(std::span<const long long> slots, float* out);
+  void choose(std::span<const CudaState> states, std::span<const Rule> rules, std::span<cuda::Choice> out);
+  // Logits [states][vocab], waited for.
+  void logits(std::span<const CudaState> states, float* out);
 
   // Waits for everything. Throws DeviceLost or std::runtime_error where anything failed.
   void sync();
@@ -88,7 +94,7 @@ class CudaForward {
   void upload(const CudaRow* rows, std::size_t count, std::size_t padded);
   void record_pass(int count);
   void some_rows(std::span<const CudaRow> rows);
-  void head(std::span<const long long> slots);
+  void head(std::span<const CudaState> states);
   void launch(std::array<cuda::Graph, 5>& graphs, std::size_t count, void (CudaForward::*record)(int));
   void record_head(int count);
   cuda::KvCache cache(std::size_t layer) const;

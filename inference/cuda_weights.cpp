@@ -126,15 +126,17 @@ std::size_t cuda_weight_bytes(const cuda::Api& api, const Model& model) {
     bytes += layout(api, parts).bytes;
     for (const Part& part : parts) staging = std::max(staging, part.matrix->data ? scale_offset(*part.matrix) + part.matrix->scales.size() * 4 : 0);
   });
-  const auto hidden = static_cast<std::size_t>(config.hidden_size);
-  const std::size_t floats = static_cast<std::size_t>(config.max_positions) * static_cast<std::size_t>(config.head_dim) +
-                             (2 * static_cast<std::size_t>(config.layers) + 2 * static_cast<std::size_t>(config.max_depth)) * hidden;
+  std::size_t floats = static_cast<std::size_t>(config.max_positions) * static_cast<std::size_t>(config.head_dim);
+  for (const LoopGains* gains : {&model.norm, &model.loop_input_norm, &model.loop_state_norm, &model.loop_carry}) floats += gains->values.size();
+  for (const Layer& layer : model.layers) {
+    for (const LoopGains* gains : {&layer.input_norm, &layer.attention_norm, &layer.q_gain, &layer.k_gain, &layer.loop_gate_weight, &layer.loop_gate_bias}) floats += gains->values.size();
+    floats += layer.q_bias.size() + layer.k_bias.size() + layer.v_bias.size();
+  }
   return bytes + staging + floats * sizeof(float);
 }
 
 CudaWeights upload_weights(const cuda::Api& api, cuda::Stream stream, CudaMemory& memory, const Model& model) {
   const ModelConfig& config = model.config;
-  if (config.own_gains > 0) throw std::runtime_error("this model's loops have gains of their own, which the GPU engine does not run yet");
   CudaWeights weights;
   std::size_t staging = 0;
   each_matrix(model, weights, [&](cuda::Matrix&, std::initializer_list<Part> parts) {
@@ -158,19 +160,27 @@ CudaWeights upload_weights(const cuda::Api& api, cuda::Stream stream, CudaMemory
   });
   if (config.tie_word_embeddings) weights.head = weights.embedding;
 
-  weights.norm = memory.device(stream, model.norm.values);
-  weights.loop_input_norm = memory.device(stream, model.loop_input_norm.values);
-  weights.loop_state_norm = memory.device(stream, model.loop_state_norm.values);
+  const auto gains = [&](const LoopGains& host) {
+    cuda::Gain gain;
+    gain.data = memory.device(stream, host.values);
+    gain.loops = static_cast<int>(host.rows);
+    gain.stride = host.rows > 1 ? static_cast<int>(host.width()) : 0;
+    return gain;
+  };
+  weights.norm = gains(model.norm);
+  weights.loop_input_norm = gains(model.loop_input_norm);
+  weights.loop_state_norm = gains(model.loop_state_norm);
+  weights.loop_carry = gains(model.loop_carry);
   for (std::size_t i = 0; i < model.layers.size(); ++i) {
     const Layer& layer = model.layers[i];
     CudaLayer& placed = weights.layers[i];
-    placed.input_norm = memory.device(stream, layer.input_norm.values);
-    placed.attention_norm = memory.device(stream, layer.attention_norm.values);
+    placed.input_norm = gains(layer.input_norm);
+    placed.attention_norm = gains(layer.attention_norm);
     placed.qkv_bias = memory.device(stream, joined({&layer.q_bias, &layer.k_bias, &layer.v_bias}));
-    placed.q_gain = memory.device(stream, layer.q_gain.values);
-    placed.k_gain = memory.device(stream, layer.k_gain.values);
-    placed.loop_gate_weight = memory.device(stream, layer.loop_gate_weight.values);
-    placed.loop_gate_bias = memory.device(stream, layer.loop_gate_bias.values);
+    placed.q_gain = gains(layer.q_gain);
+    placed.k_gain = gains(layer.k_gain);
+    placed.loop_gate_weight = gains(layer.loop_gate_weight);
+    placed.loop_gate_bias = gains(layer.loop_gate_bias);
   }
   const auto positions = static_cast<std::size_t>(config.max_positions);
   weights.rope = memory.device<float>(positions * static_cast<std::size_t>(config.head_dim));

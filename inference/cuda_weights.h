@@ -11,24 +11,23 @@
 namespace inference {
 
 struct CudaLayer {
-  float* input_norm = nullptr;      // [hidden]
-  float* attention_norm = nullptr;  // [hidden]
+  cuda::Gain input_norm;      // [hidden], one for each loop that has its own
+  cuda::Gain attention_norm;  // [hidden]
   cuda::Matrix qkv;                 // [q_width + 2 kv_width][hidden]
   cuda::Matrix o;                   // [hidden][q_width]
   cuda::Matrix gate_up;             // [2 intermediate][hidden], interleaved
   cuda::Matrix down;                // [hidden][intermediate]
   float* qkv_bias = nullptr;        // null, or [q_width + 2 kv_width]
-  float* q_gain = nullptr;          // null, or [head_dim]
-  float* k_gain = nullptr;
-  float* loop_gate_weight = nullptr;  // null, or [heads][head_dim]
-  float* loop_gate_bias = nullptr;    // null, or [heads]
+  cuda::Gain q_gain, k_gain;        // none, or [head_dim]
+  cuda::Gain loop_gate_weight;      // none, or [heads][head_dim]
+  cuda::Gain loop_gate_bias;        // none, or [heads]
 };
 
 struct CudaWeights {
   cuda::Matrix embedding, head;       // of tied embeddings both are the same memory
-  float* norm = nullptr;              // [hidden]
-  float* loop_input_norm = nullptr;   // loopd: [max_depth][hidden]
-  float* loop_state_norm = nullptr;   // loopd: [max_depth - 1][hidden]
+  cuda::Gain norm;                    // [hidden]
+  cuda::Gain loop_input_norm;         // loopd: [hidden]
+  cuda::Gain loop_state_norm, loop_carry;  // loopd, or none: [hidden], that of r - 1 for loop r
   float* rope = nullptr;              // [max_positions][head_dim / 2] {cos, sin}
   std::vector<CudaLayer> layers;
 

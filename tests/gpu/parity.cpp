@@ -89,7 +89,7 @@ std::string read_file(const fs::path& path) {
 
 // Logits that NumPy and PyTorch computed for tiny random checkpoints.
 void check_goldens(const std::string& root) {
-  for (const char* name : {"iquest_tiny", "loopd_tiny"}) {
+  for (const char* name : {"iquest_tiny", "loopd_tiny", "loopd_gains_tiny"}) {
     const std::string dir = root + "/tests/golden/" + name;
     const auto gpu = load(dir, "cuda", false);
     const auto cpu = load(dir, "cpu", false);

@@ -71,7 +71,7 @@ TEST_CASE("the CUDA forward gives the logits computed elsewhere, at every depth,
     Environment::Values values;
     if (!prefill) values.push_back({"LOOPD_PLAIN_NO_PREFILL", "1"});
     const Environment environment(values);
-    for (const char* name : {"iquest_tiny", "loopd_tiny"}) {
+    for (const char* name : {"iquest_tiny", "loopd_tiny", "loopd_gains_tiny"}) {
       const auto expected = golden::load(name);
       const auto engine = load(golden::dir(name), "cuda");
       CHECK(engine->info().device == "cuda");

@@ -108,8 +108,8 @@ void try_shape(Group& group, const cuda::HeadShape& shape, cuda::Type type, cons
   const int width = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
   const int out_width = shape.heads * shape.head_dim;
   const std::vector<float> qkv = random_floats(plan.size() * static_cast<std::size_t>(width), 1, seed + 1);
-  const std::vector<float> gate_weight = random_floats(static_cast<std::size_t>(out_width), 0.2f, seed + 2);
-  const std::vector<float> gate_bias = random_floats(static_cast<std::size_t>(shape.heads), 1, seed + 3);
+  const std::vector<float> gate_weight = random_floats(2 * static_cast<std::size_t>(out_width), 0.2f, seed + 2);  // of two loops
+  const std::vector<float> gate_bias = random_floats(2 * static_cast<std::size_t>(shape.heads), 1, seed + 3);
   std::vector<int> position, loop, table, first;
   for (const RowPlan& row : plan) {
     position.push_back(row.position);
@@ -131,11 +131,11 @@ void try_shape(Group& group, const cuda::HeadShape& shape, cuda::Type type, cons
   Buffer<float> out(plan.size() * static_cast<std::size_t>(out_width));
   std::vector<std::vector<double>> want(plan.size());
   in_parallel(plan.size(), [&](std::size_t r) {
-    if (plan[r].loop) want[r] = attend(qkv.data() + r * static_cast<std::size_t>(width), cache, plan[r], gate_weight, gate_bias, window);
+    if (plan[r].loop) want[r] = attend(qkv.data() + r * static_cast<std::size_t>(width), cache, plan[r], gain_of(gate_weight, 2, plan[r].loop), gain_of(gate_bias, 2, plan[r].loop), window);
   });
   for (int run = 0; run < 2; ++run) {  // twice: the counters must be back at zero
     out.poison();
-    api->attention(stream, out.data, qkv_memory.data, cache.view(), gates ? weight_memory.data : nullptr, gates ? bias_memory.data : nullptr, rows, count, shape, window, splits,
+    api->attention(stream, out.data, qkv_memory.data, cache.view(), gates ? cuda::Gain{weight_memory.data, out_width, 2} : cuda::Gain{}, gates ? cuda::Gain{bias_memory.data, shape.heads, 2} : cuda::Gain{}, rows, count, shape, window, splits,
                    workspace.view);
     const std::vector<float> got = out.get();
     for (std::size_t r = 0; r < plan.size(); ++r) {

@@ -140,23 +140,23 @@ struct Model {
     const Shape& s = shape;
     const float* head_gain = s.loopd ? gain.data : nullptr;
     api->set_loop(stream, rows, batch, r), after();
-    api->enter(stream, hidden.data, hidden.data, embedding.matrix, s.loopd ? input_gain.data : nullptr, nullptr, 6, rows, batch, s.width, kEps), after();
+    api->enter(stream, hidden.data, hidden.data, embedding.matrix, {s.loopd ? input_gain.data : nullptr, s.width, 6}, {}, rows, batch, s.width, kEps), after();
     if (use_pass && batch <= cuda::kMaxPassRows) {
       api->pass(stream, hidden.data, pass_shape, pass_layers.data(), rows, batch, pass_space->view), after();
       return;
     }
     for (const Layer& layer : layers) {
       const cuda::KvCache cache{keys, layer.keys.data, layer.values.data};
-      api->linear(stream, qkv.data, hidden.data, gain.data, layer.qkv.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view), after();
-      api->rope_write(stream, qkv.data, cache, nullptr, head_gain, head_gain, rotation.data, rows, batch, heads, kEps), after();
-      api->attention(stream, mixed.data, qkv.data, cache, gate_weight.data, gate_bias.data, rows, batch, heads, 64, kSplits, workspace.view), after();
-      api->linear(stream, hidden.data, mixed.data, nullptr, layer.o.matrix, batch, kEps, cuda::Epilogue::add, rows.loop, workspace.view), after();
-      api->linear(stream, inner.data, hidden.data, gain.data, layer.gate_up.matrix, batch, kEps, cuda::Epilogue::swiglu, nullptr, workspace.view), after();
-      api->linear(stream, hidden.data, inner.data, nullptr, layer.down.matrix, batch, kEps, cuda::Epilogue::add, rows.loop, workspace.view), after();
+      api->linear(stream, qkv.data, hidden.data, {gain.data}, layer.qkv.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view), after();
+      api->rope_write(stream, qkv.data, cache, nullptr, {head_gain}, {head_gain}, rotation.data, rows, batch, heads, kEps), after();
+      api->attention(stream, mixed.data, qkv.data, cache, {gate_weight.data}, {gate_bias.data}, rows, batch, heads, 64, kSplits, workspace.view), after();
+      api->linear(stream, hidden.data, mixed.data, {}, layer.o.matrix, batch, kEps, cuda::Epilogue::add, rows.loop, workspace.view), after();
+      api->linear(stream, inner.data, hidden.data, {gain.data}, layer.gate_up.matrix, batch, kEps, cuda::Epilogue::swiglu, nullptr, workspace.view), after();
+      api->linear(stream, hidden.data, inner.data, {}, layer.down.matrix, batch, kEps, cuda::Epilogue::add, rows.loop, workspace.view), after();
     }
   }
   void choose(int batch) {
-    api->linear(stream, logits.data, hidden.data, gain.data, embedding.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view), after();
+    api->linear(stream, logits.data, hidden.data, {gain.data}, embedding.matrix, batch, kEps, cuda::Epilogue::store, nullptr, workspace.view), after();
     api->argmax(stream, choices.data, logits.data, batch, shape.vocab, nullptr, nullptr, -1, 0), after();
     api->feed_back(stream, rows, choices.data, batch, history.data, 1024, step.data), after();
   }
@@ -225,48 +225,51 @@ Outcome run_steps(Model& model, int batch, int context, int steps, bool alone) {
 }
 
 // One layer of a shape over a prompt of 8192 tokens in chunks, and what all layers would take for one loop.
-void bench_prefill(const Shape& shape, int parts) {
-  constexpr int kChunk = 2048, kPrompt = 8192;
+void bench_prefill(const Shape& shape, int parts, int chunk, double rate) {
+  constexpr int kPrompt = 8192;
   Shape one = shape;
   one.layers = 1;
   Model model(one, 1, kPrompt);
   const Layer& layer = model.layers[0];
   const auto n = [](int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); };
-  Buffer<float> hidden(n(kChunk, one.width)), qkv(n(kChunk, model.qkv_width)), mixed(n(kChunk, model.q_width)), inner(n(kChunk, one.ffn));
-  for (Buffer<float>* buffer : {&hidden, &qkv, &mixed, &inner}) api->random_floats(stream, buffer->data, buffer->size, 0, 1, 9);
-  std::size_t bytes = 0;
-  for (const cuda::Matrix* m : {&layer.qkv.matrix, &layer.o.matrix, &layer.gate_up.matrix, &layer.down.matrix}) bytes = std::max(bytes, api->prefill_workspace(*m, kChunk, parts));
+  Buffer<float> hidden(n(chunk, one.width)), qkv(n(chunk, model.qkv_width)), mixed(n(chunk, model.q_width));
+  for (Buffer<float>* buffer : {&hidden, &qkv, &mixed}) api->random_floats(stream, buffer->data, buffer->size, 0, 1, 9);
+  std::size_t bytes = api->prefill_mlp_workspace(layer.gate_up.matrix, layer.down.matrix, chunk, parts);
+  for (const cuda::Matrix* m : {&layer.qkv.matrix, &layer.o.matrix}) bytes = std::max(bytes, api->prefill_workspace(*m, chunk, parts));
   Workspace workspace(bytes);
-  const Buffer<int> position(std::vector<int>(kChunk, 0)), loop(std::vector<int>(kChunk, 1)), table(std::vector<int>(kChunk, 0));
+  const std::vector<int> zeros(n(chunk, 1), 0);
+  const Buffer<int> position(zeros), loop(std::vector<int>(n(chunk, 1), 1)), table(zeros);
   cuda::Rows rows = model.rows;
   rows.position = position.data, rows.loop = loop.data, rows.table = table.data;
   const cuda::KvCache cache{cuda::Type::bf16, layer.keys.data, layer.values.data};
-  const double rate = api->measure_matrix_rate();
   double ms[6] = {};
-  for (int first = 0; first < kPrompt; first += kChunk) {
-    std::vector<int> positions(kChunk);
-    for (int i = 0; i < kChunk; ++i) positions[static_cast<std::size_t>(i)] = first + i;
+  for (int first = 0; first < kPrompt; first += chunk) {
+    std::vector<int> positions(n(chunk, 1));
+    for (int i = 0; i < chunk; ++i) positions[n(i, 1)] = first + i;
     api->upload(stream, position.data, positions.data(), positions.size() * sizeof(int));
-    const auto linear = [&](const DeviceMatrix& m, Buffer<float>& out, const Buffer<float>& x, const float* gain, cuda::Epilogue epilogue) {
-      return time_graph(3, [&] { api->prefill_linear(stream, out.data, x.data, gain, m.matrix, kChunk, kEps, epilogue, parts, workspace.view); });
+    const auto linear = [&](const DeviceMatrix& m, Buffer<float>& out, const Buffer<float>& x, const float* gain) {
+      return time_graph(3, [&] { api->prefill_linear(stream, out.data, x.data, {gain}, m.matrix, chunk, kEps, cuda::Epilogue::store, nullptr, parts, workspace.view); });
     };
-    ms[0] += linear(layer.qkv, qkv, hidden, model.gain.data, cuda::Epilogue::store);
-    ms[1] += time_graph(3, [&] { api->rope_write(stream, qkv.data, cache, nullptr, nullptr, nullptr, model.rotation.data, rows, kChunk, model.heads, kEps); });
-    ms[2] += time_graph(3, [&] { api->prefill_attention(stream, mixed.data, qkv.data, cache, model.gate_weight.data, model.gate_bias.data, rows, kChunk, model.heads, 64, 1, first); });
-    ms[3] += linear(layer.o, hidden, mixed, nullptr, cuda::Epilogue::store);
-    ms[4] += linear(layer.gate_up, inner, hidden, model.gain.data, cuda::Epilogue::swiglu);
-    ms[5] += linear(layer.down, hidden, inner, nullptr, cuda::Epilogue::store);
+    const auto attention = [&](int r) {
+      return time_graph(3, [&] { api->prefill_attention(stream, mixed.data, qkv.data, cache, {model.gate_weight.data}, {model.gate_bias.data}, rows, chunk, model.heads, 64, r, first); });
+    };
+    ms[0] += linear(layer.qkv, qkv, hidden, model.gain.data);
+    ms[1] += time_graph(3, [&] { api->rope_write(stream, qkv.data, cache, nullptr, {}, {}, model.rotation.data, rows, chunk, model.heads, kEps); });
+    ms[2] += attention(1);
+    ms[3] += linear(layer.o, hidden, mixed, nullptr);
+    ms[4] += time_graph(3, [&] { api->prefill_mlp(stream, hidden.data, {model.gain.data}, layer.gate_up.matrix, layer.down.matrix, chunk, kEps, nullptr, parts, workspace.view); });
+    ms[5] += attention(2);
   }
   double total = 0;
-  for (const double part : ms) total += part;
-  const double weights = static_cast<double>(n(model.qkv_width + model.q_width + 3 * one.ffn, one.width));
-  const double operations = kPrompt * (2 * weights + 2.0 * kPrompt * model.q_width);
-  std::printf("prefill %s, %d tokens, a loop of %d layers: %.1f ms, %.0f TFLOP/s, %.0f%% of a product's %.0f\n", shape.name, kPrompt, shape.layers, total * shape.layers,
-              operations / total / 1e9, 100 * operations / (total * 1e-3) / rate, rate / 1e12);
-  const char* names[] = {"qkv", "rope", "attention", "o", "gate_up", "down"};
+  for (int i = 0; i < 5; ++i) total += ms[i];
+  const double products = 2.0 * kPrompt * static_cast<double>(n(model.qkv_width + model.q_width + 3 * one.ffn, one.width));
+  const double attention = 2.0 * kPrompt * kPrompt * model.q_width;
+  std::printf("prefill %s, %d tokens by %d, a loop of %d layers: %.1f ms, products %.0f TFLOP/s (%.0f%% of %.0f), with attention %.0f\n", shape.name, kPrompt, chunk, shape.layers,
+              total * shape.layers, products / total / 1e9, 100 * products / (total * 1e-3) / rate, rate / 1e12, (products + attention) / total / 1e9);
+  const char* names[] = {"qkv", "rope", "attention", "o", "mlp", "(attention of loop 2)"};
   std::printf("  a layer, ms:");
   for (int i = 0; i < 6; ++i) std::printf(" %s %.3f", names[i], ms[i]);
-  std::printf("\n");
+  std::printf("; attention %.0f TFLOP/s\n", attention / ms[2] / 1e9);
 }
 
 // Where a pass spends its time, by block 0's clock: see kPassLaps in cuda/pass.h.
@@ -324,7 +327,13 @@ void bench(const std::string& name) {
   }
   if (!shape) return void(std::printf("no shape %s; there are 40b, 7b, default\n", name.c_str()));
   const double copy = api->measure_copy_bandwidth();
-  if (std::getenv("LOOPD_BENCH_PREFILL")) return bench_prefill(*shape, shape->loopd ? 3 : 1);
+  if (std::getenv("LOOPD_BENCH_PREFILL")) {
+    const double rate = api->measure_matrix_rate();
+    for (const int chunk : {512, 1024, 2048, 4096}) {
+      if (shape->loopd ? chunk <= 1024 : chunk >= 1024) bench_prefill(*shape, shape->loopd ? 3 : 1, chunk, rate);
+    }
+    return;
+  }
   std::printf("\n%s: a copy moves %.0f GB/s\n", shape->name, copy / 1e9);
   std::printf("%-10s %5s %5s %7s %9s %8s %7s\n", "step", "batch", "depth", "context", "ms", "GB/s", "% copy");
   const bool small = shape->layers * shape->width < 20000;
@@ -344,7 +353,7 @@ void bench(const std::string& name) {
       };
       const auto linear = [&](const char* what, auto matrix_of, Buffer<float>& out, const Buffer<float>& x, const float* gain, cuda::Epilogue epilogue) {
         line(what, matrix_of(model.layers[0]).matrix.bytes, [&] {
-          for (const Layer& layer : model.layers) api->linear(stream, out.data, x.data, gain, matrix_of(layer).matrix, batch, kEps, epilogue, nullptr, model.workspace.view);
+          for (const Layer& layer : model.layers) api->linear(stream, out.data, x.data, {gain}, matrix_of(layer).matrix, batch, kEps, epilogue, nullptr, model.workspace.view);
         });
       };
       for (Buffer<float>* buffer : {&model.hidden, &model.mixed, &model.inner, &model.qkv}) api->random_floats(stream, buffer->data, buffer->size, 0, 1, 3);
@@ -353,10 +362,10 @@ void bench(const std::string& name) {
       linear("gate_up", [](const Layer& l) -> const DeviceMatrix& { return l.gate_up; }, model.inner, model.hidden, model.gain.data, cuda::Epilogue::swiglu);
       linear("down", [](const Layer& l) -> const DeviceMatrix& { return l.down; }, model.hidden, model.inner, nullptr, cuda::Epilogue::store);
       line("rope", 0, [&] {
-        for (const Layer& layer : model.layers) api->rope_write(stream, model.qkv.data, {cuda::Type::bf16, layer.keys.data, layer.values.data}, nullptr, nullptr, nullptr, model.rotation.data, model.rows, batch, model.heads, kEps);
+        for (const Layer& layer : model.layers) api->rope_write(stream, model.qkv.data, {cuda::Type::bf16, layer.keys.data, layer.values.data}, nullptr, {}, {}, model.rotation.data, model.rows, batch, model.heads, kEps);
       });
       line("attention", 0, [&] {
-        for (const Layer& layer : model.layers) api->attention(stream, model.mixed.data, model.qkv.data, {cuda::Type::bf16, layer.keys.data, layer.values.data}, model.gate_weight.data, model.gate_bias.data, model.rows, batch, model.heads, 64, kSplits, model.workspace.view);
+        for (const Layer& layer : model.layers) api->attention(stream, model.mixed.data, model.qkv.data, {cuda::Type::bf16, layer.keys.data, layer.values.data}, {model.gate_weight.data}, {model.gate_bias.data}, model.rows, batch, model.heads, 64, kSplits, model.workspace.view);
       });
       line("head", model.embedding.matrix.bytes / static_cast<std::size_t>(shape->layers), [&] { model.choose(batch); });
     }

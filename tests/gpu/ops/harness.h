@@ -185,6 +185,13 @@ struct HostCache {
 };
 HostCache make_cache(const cuda::HeadShape& shape, cuda::Type type, int positions, int tables, std::uint32_t seed);
 
+// Rows of gains as a model with own ones for its first `loops` loops has them: the part of loop r.
+inline std::vector<float> gain_of(const std::vector<float>& all, int loops, int r) {
+  const auto width = static_cast<std::ptrdiff_t>(all.size()) / loops;
+  const auto row = static_cast<std::ptrdiff_t>(std::max(std::min(r, loops), 1) - 1);
+  return {all.begin() + row * width, all.begin() + (row + 1) * width};
+}
+
 // Attention as plugin.h says, for one row.
 struct RowPlan {
   int position, loop, table, first;

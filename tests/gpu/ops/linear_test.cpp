@@ -18,9 +18,18 @@ void try_matrix(Group& group, const Case& c, std::uint32_t seed) {
   const HostMatrix host = make_matrix(c.type, c.rows, c.cols, c.group ? c.group : c.cols, c.zeros, seed);
   const DeviceMatrix device = pack({&host});
   const std::vector<float> x = random_floats(16 * static_cast<std::size_t>(c.cols), 2, seed + 1);
-  const std::vector<float> gain = random_floats(static_cast<std::size_t>(c.cols), 1, seed + 2);
+  // Gains of two loops; a third takes the second's, and rows that sit out take any.
+  const std::vector<float> gain = random_floats(2 * static_cast<std::size_t>(c.cols), 1, seed + 2);
+  const std::vector<int> loops = {2, 1, 3, 2, 0, 1, 2, 3, 1, 1, 2, 5, 1, 2, 1, 2};
+  const Buffer<int> loops_memory(loops);
+  std::vector<float> normed_x;
+  for (std::size_t row = 0; row < 16; ++row) {
+    const auto begin = x.begin() + static_cast<std::ptrdiff_t>(row) * c.cols;
+    const std::vector<float> one = normed({begin, begin + c.cols}, gain_of(gain, 2, loops[row]), 1, c.cols, kEps);
+    normed_x.insert(normed_x.end(), one.begin(), one.end());
+  }
   const std::vector<double> plain = product(x, host, 16);
-  const std::vector<double> with_norm = product(normed(x, gain, 16, c.cols, kEps), host, 16);
+  const std::vector<double> with_norm = product(normed_x, host, 16);
   const Buffer<float> x_memory(x), gain_memory(gain);
   Buffer<float> out(16 * static_cast<std::size_t>(c.rows));
   Workspace workspace(api->linear_workspace(device.matrix, 16));
@@ -28,7 +37,7 @@ void try_matrix(Group& group, const Case& c, std::uint32_t seed) {
   for (const int rows : {1, 3, 5, 8, 13, 16}) {
     for (const bool norm : {false, true}) {
       out.poison();
-      api->linear(stream, out.data, x_memory.data, norm ? gain_memory.data : nullptr, device.matrix, rows, kEps, cuda::Epilogue::store, nullptr, workspace.view);
+      api->linear(stream, out.data, x_memory.data, norm ? cuda::Gain{gain_memory.data, c.cols, 2} : cuda::Gain{}, device.matrix, rows, kEps, cuda::Epilogue::store, loops_memory.data, workspace.view);
       std::vector<float> got = out.get();
       got.resize(static_cast<std::size_t>(rows * c.rows));
       std::vector<double> want = norm ? with_norm : plain;
@@ -46,7 +55,7 @@ void try_matrix(Group& group, const Case& c, std::uint32_t seed) {
   const std::vector<int> loop = {1, 0, 2, 3, 0};
   const Buffer<int> loop_memory(loop);
   out.set(before);
-  api->linear(stream, out.data, x_memory.data, nullptr, device.matrix, 5, kEps, cuda::Epilogue::add, loop_memory.data, workspace.view);
+  api->linear(stream, out.data, x_memory.data, {}, device.matrix, 5, kEps, cuda::Epilogue::add, loop_memory.data, workspace.view);
   std::vector<float> got = out.get();
   std::vector<double> want(before.begin(), before.end());
   for (std::size_t i = 0; i < static_cast<std::size_t>(5 * c.rows); ++i) want[i] += loop[i / static_cast<std::size_t>(c.rows)] ? plain[i] : 0;
@@ -65,7 +74,7 @@ void try_swiglu(Group& group, cuda::Type type, int quant_group, int width, int c
   const std::vector<double> u = product(x, up, 16);
   for (const int rows : {1, 4, 8}) {
     out.poison();
-    api->linear(stream, out.data, x_memory.data, nullptr, device.matrix, rows, kEps, cuda::Epilogue::swiglu, nullptr, workspace.view);
+    api->linear(stream, out.data, x_memory.data, {}, device.matrix, rows, kEps, cuda::Epilogue::swiglu, nullptr, workspace.view);
     std::vector<float> got = out.get();
     got.resize(static_cast<std::size_t>(rows * width));
     std::vector<double> want(got.size());

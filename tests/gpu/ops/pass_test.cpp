@@ -65,10 +65,11 @@ struct Bench {
       layer.values = layer.cache.value_memory.get();
       layers.push_back(std::move(layer));
     }
-    norm_a = Buffer<float>(random_floats(n(s.width), 1, 1)), norm_b = Buffer<float>(random_floats(n(s.width), 1, 2));
+    // Gains and gates of two loops; a third takes the second's.
+    norm_a = Buffer<float>(random_floats(n(2, s.width), 1, 1)), norm_b = Buffer<float>(random_floats(n(2, s.width), 1, 2));
     bias = Buffer<float>(random_floats(n(qkv_width), 0.3f, 3));
-    q_gain = Buffer<float>(random_floats(n(s.heads.head_dim), 1, 4)), k_gain = Buffer<float>(random_floats(n(s.heads.head_dim), 1, 5));
-    gate_weight = Buffer<float>(random_floats(n(q_width), 0.1f, 6)), gate_bias = Buffer<float>(random_floats(n(s.heads.heads), 1, 7));
+    q_gain = Buffer<float>(random_floats(n(2, s.heads.head_dim), 1, 4)), k_gain = Buffer<float>(random_floats(n(2, s.heads.head_dim), 1, 5));
+    gate_weight = Buffer<float>(random_floats(n(2, q_width), 0.1f, 6)), gate_bias = Buffer<float>(random_floats(n(2, s.heads.heads), 1, 7));
     rotation = Buffer<float>(n(kPositions, s.heads.head_dim));
     api->rope_table(stream, rotation.data, kPositions, s.heads.head_dim, 1e5);
     start = random_floats(n(8, s.width), 1, 8);
@@ -85,12 +86,14 @@ struct Bench {
     }
   }
 
+  static cuda::Gain gain(const Buffer<float>& two) { return {two.data, static_cast<int>(two.size / 2), 2}; }
+
   std::vector<cuda::PassLayer> pass_layers() const {
     std::vector<cuda::PassLayer> all;
     const bool extras = shape.extras;
     for (const Layer& l : layers) {
-      all.push_back({l.qkv.matrix, l.o.matrix, l.gate_up.matrix, l.down.matrix, {norm_a.data}, {norm_b.data}, extras ? bias.data : nullptr, {extras ? q_gain.data : nullptr},
-                     {extras ? k_gain.data : nullptr}, {gate_weight.data}, {gate_bias.data}, l.cache.view()});
+      all.push_back({l.qkv.matrix, l.o.matrix, l.gate_up.matrix, l.down.matrix, gain(norm_a), gain(norm_b), extras ? bias.data : nullptr, extras ? gain(q_gain) : cuda::Gain{},
+                     extras ? gain(k_gain) : cuda::Gain{}, gain(gate_weight), gain(gate_bias), l.cache.view()});
     }
     return all;
   }
@@ -99,12 +102,12 @@ struct Bench {
     const bool extras = shape.extras;
     for (const Layer& l : layers) {
       const cuda::Rows own = with_pages(rows, l);
-      api->linear(stream, qkv.data, hidden.data, norm_a.data, l.qkv.matrix, count, kEps, cuda::Epilogue::store, nullptr, workspace.view);
-      api->rope_write(stream, qkv.data, l.cache.view(), extras ? bias.data : nullptr, extras ? q_gain.data : nullptr, extras ? k_gain.data : nullptr, rotation.data, own, count, shape.heads, kEps);
-      api->attention(stream, mixed.data, qkv.data, l.cache.view(), gate_weight.data, gate_bias.data, own, count, shape.heads, kWindow, kSplits, workspace.view);
-      api->linear(stream, hidden.data, mixed.data, nullptr, l.o.matrix, count, kEps, cuda::Epilogue::add, rows.loop, workspace.view);
-      api->linear(stream, inner.data, hidden.data, norm_b.data, l.gate_up.matrix, count, kEps, cuda::Epilogue::swiglu, nullptr, workspace.view);
-      api->linear(stream, hidden.data, inner.data, nullptr, l.down.matrix, count, kEps, cuda::Epilogue::add, rows.loop, workspace.view);
+      api->linear(stream, qkv.data, hidden.data, gain(norm_a), l.qkv.matrix, count, kEps, cuda::Epilogue::store, rows.loop, workspace.view);
+      api->rope_write(stream, qkv.data, l.cache.view(), extras ? bias.data : nullptr, extras ? gain(q_gain) : cuda::Gain{}, extras ? gain(k_gain) : cuda::Gain{}, rotation.data, own, count, shape.heads, kEps);
+      api->attention(stream, mixed.data, qkv.data, l.cache.view(), gain(gate_weight), gain(gate_bias), own, count, shape.heads, kWindow, kSplits, workspace.view);
+      api->linear(stream, hidden.data, mixed.data, {}, l.o.matrix, count, kEps, cuda::Epilogue::add, rows.loop, workspace.view);
+      api->linear(stream, inner.data, hidden.data, gain(norm_b), l.gate_up.matrix, count, kEps, cuda::Epilogue::swiglu, rows.loop, workspace.view);
+      api->linear(stream, hidden.data, inner.data, {}, l.down.matrix, count, kEps, cuda::Epilogue::add, rows.loop, workspace.view);
     }
   }
   // The layers' pages are the same for all, as in a model.

@@ -29,7 +29,7 @@ void test_enter() {
     rows.loop = loop_memory.data;
     for (const bool family : {false, true}) {
       Buffer<float> hidden(state);  // in and out at once
-      api->enter(stream, hidden.data, hidden.data, device.matrix, family ? input_memory.data : nullptr, family ? state_gain_memory.data : nullptr, depth, rows, count, kind.width, kEps);
+      api->enter(stream, hidden.data, hidden.data, device.matrix, family ? cuda::Gain{input_memory.data, kind.width, depth} : cuda::Gain{}, family ? cuda::Gain{state_gain_memory.data, kind.width, depth - 1} : cuda::Gain{}, rows, count, kind.width, kEps);
       const std::vector<float> got = hidden.get();
       std::vector<double> want(state.begin(), state.end());
       for (std::size_t row = 0; row < static_cast<std::size_t>(count); ++row) {
@@ -62,7 +62,7 @@ void test_rope_write() {
         const std::vector<RowPlan> plan = {{0, 1, 0, 0}, {63, 2, 0, 0}, {64, 1, 3, 0}, {65, 0, 3, 0}, {500, 3, 3, 0}};
         const HostCache cache = make_cache(shape, type, 512, 6, 3);
         const std::vector<float> qkv = random_floats(plan.size() * static_cast<std::size_t>(width), 1.5f, 4), bias = random_floats(static_cast<std::size_t>(width), 1, 5),
-                                 q_gain = random_floats(static_cast<std::size_t>(dim), 1, 6), k_gain = random_floats(static_cast<std::size_t>(dim), 1, 7);
+                                 q_gain = random_floats(2 * static_cast<std::size_t>(dim), 1, 6), k_gain = random_floats(2 * static_cast<std::size_t>(dim), 1, 7);
         std::vector<int> position, loop, table;
         for (const RowPlan& row : plan) {
           position.push_back(row.position);
@@ -79,7 +79,7 @@ void test_rope_write() {
         const Buffer<float> qkv_memory(qkv), bias_memory(bias), q_memory(q_gain), k_memory(k_gain);
         Buffer<float> rotation(512 * static_cast<std::size_t>(dim));
         api->rope_table(stream, rotation.data, 512, dim, theta);
-        api->rope_write(stream, qkv_memory.data, cache.view(), extras ? bias_memory.data : nullptr, extras ? q_memory.data : nullptr, extras ? k_memory.data : nullptr,
+        api->rope_write(stream, qkv_memory.data, cache.view(), extras ? bias_memory.data : nullptr, extras ? cuda::Gain{q_memory.data, dim, 2} : cuda::Gain{}, extras ? cuda::Gain{k_memory.data, dim, 2} : cuda::Gain{},
                         rotation.data, rows, static_cast<int>(plan.size()), shape, kEps);
         const std::vector<float> got = qkv_memory.get();
         const std::vector<std::uint8_t> keys = cache.key_memory.get(), values = cache.value_memory.get();
@@ -93,7 +93,7 @@ void test_rope_write() {
             const bool is_value = head >= shape.heads + shape.kv_heads;
             if (extras) {
               for (int i = 0; i < dim; ++i) x[static_cast<std::size_t>(i)] += bias[static_cast<std::size_t>(head * dim + i)];
-              if (!is_value) x = normed(x, head < shape.heads ? q_gain : k_gain, 1, dim, kEps);
+              if (!is_value) x = normed(x, gain_of(head < shape.heads ? q_gain : k_gain, 2, plan[row].loop), 1, dim, kEps);
             }
             std::vector<double> turned(x.begin(), x.end());
             for (int i = 0; i < dim / 2 && !is_value; ++i) {
@@ -202,18 +202,33 @@ void test_steps() {
   const Buffer<float> hidden_memory(hidden);
   Buffer<float> states(std::vector<float>(600, 5.0f));
   const Buffer<long long> slot(std::vector<long long>{4, -1, 2});
-  api->scatter_states(stream, states.data, hidden_memory.data, slot.data, nullptr, 3, 100);
+  api->scatter_states(stream, states.data, hidden_memory.data, slot.data, nullptr, 3, 100, nullptr, {});
   Buffer<float> back(std::vector<float>(300, 6.0f));
   api->gather_states(stream, back.data, states.data, slot.data, 3, 100);
   std::vector<float> want = hidden;
   std::fill(want.begin() + 100, want.begin() + 200, 6.0f);
   group.check("states", back.get() == want && states.get()[0] == 5.0f ? 0 : 1, 0);
+
+  // Loops beyond the first carry a share of the state before on: row 0 in loop 3, row 1 in loop 1, row 2 in loop 2.
+  const std::vector<float> carry = random_floats(2 * 100, 1, 13), held = random_floats(600, 1, 14);
+  const Buffer<float> carry_memory(carry);
+  const Buffer<int> loops(std::vector<int>{3, 1, 2});
+  const Buffer<long long> to(std::vector<long long>{0, 1, 2}), before(std::vector<long long>{3, 4, 5});
+  Buffer<float> carried(held);
+  api->scatter_states(stream, carried.data, hidden_memory.data, to.data, loops.data, 3, 100, before.data, {carry_memory.data, 100, 2});
+  std::vector<double> sums(held.begin(), held.end());
+  for (std::size_t i = 0; i < 100; ++i) {
+    sums[i] = static_cast<double>(hidden[i]) + static_cast<double>(carry[100 + i]) * static_cast<double>(held[300 + i]);
+    sums[100 + i] = static_cast<double>(hidden[100 + i]);
+    sums[200 + i] = static_cast<double>(hidden[200 + i]) + static_cast<double>(carry[i]) * static_cast<double>(held[500 + i]);
+  }
+  group.check("carried states", relative_error(carried.get(), sums), 1e-6);
 }
 
 // A failed operation must give one line and leave the device usable.
 void test_errors() {
   Group group("errors");
-  api->linear(stream, nullptr, nullptr, nullptr, api->layout(cuda::Type::bf16, 16, 64, 0, false), 17, 0, cuda::Epilogue::store, nullptr, {});
+  api->linear(stream, nullptr, nullptr, {}, api->layout(cuda::Type::bf16, 16, 64, 0, false), 17, 0, cuda::Epilogue::store, nullptr, {});
   group.check("too many rows", !api->sync(stream) && std::strstr(api->last_error(), "17 rows") ? 0 : 1, 0);
   api->clear_error();
   group.check("no memory", api->device_alloc(std::size_t{1} << 50) == nullptr && std::strstr(api->last_error(), "MiB are free") ? 0 : 1, 0);

@@ -131,8 +131,10 @@ void norm(float* out, const float* x, const float* gain, int width, float eps) {
   for (int i = 0; i < width; ++i) out[i] = static_cast<float>(x[i] * scale) * (gain ? gain[i] : 1);
 }
 
-void enter(Stream stream, float* out, const float* state, const Matrix& embedding, const float* input_gain, const float* state_gain,
-           int depth, const Rows& rows, int count, int width, float eps) {
+const float* of(const Gain& gain, int loop) { return gain.data ? gain.data + at(std::min(loop, gain.loops) - 1) * at(gain.stride) : nullptr; }
+
+void enter(Stream stream, float* out, const float* state, const Matrix& embedding, const Gain& input_gain, const Gain& state_gain,
+           const Rows& rows, int count, int width, float eps) {
   submit(stream, [=] {
     std::vector<float> a(at(width)), b(at(width));
     for (int row = 0; row < count; ++row) {
@@ -141,14 +143,13 @@ void enter(Stream stream, float* out, const float* state, const Matrix& embeddin
       const float* embedded = static_cast<const float*>(embedding.data) + at(rows.token[row]) * at(width);
       float* to = out + at(row) * at(width);
       const float* from = state + at(row) * at(width);
-      if (!input_gain) {
+      if (!input_gain.data) {
         std::memmove(to, loop == 1 ? embedded : from, at(width) * sizeof(float));
         continue;
       }
-      const int trained = std::min(loop, depth);
-      norm(a.data(), embedded, input_gain + at(trained - 1) * at(width), width, eps);
+      norm(a.data(), embedded, of(input_gain, loop), width, eps);
       if (loop > 1) {
-        norm(b.data(), from, trained > 1 && state_gain ? state_gain + at(trained - 2) * at(width) : nullptr, width, eps);
+        norm(b.data(), from, of(state_gain, loop - 1), width, eps);
         for (int i = 0; i < width; ++i) a[at(i)] += b[at(i)];
       }
       std::copy(a.begin(), a.end(), to);
@@ -156,15 +157,15 @@ void enter(Stream stream, float* out, const float* state, const Matrix& embeddin
   });
 }
 
-void linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& matrix, int rows, float eps, Epilogue epilogue,
+void linear(Stream stream, float* out, const float* x, const Gain& gain, const Matrix& matrix, int rows, float eps, Epilogue epilogue,
             const int* loop, const Workspace&) {
   submit(stream, [=] {
     const auto* weights = static_cast<const float*>(matrix.data);
     std::vector<float> in(at(matrix.cols)), y(at(matrix.rows));
     for (int row = 0; row < rows; ++row) {
       const float* from = x + at(row) * at(matrix.cols);
-      if (gain) {
-        norm(in.data(), from, gain, matrix.cols, eps);
+      if (gain.data) {
+        norm(in.data(), from, of(gain, loop ? std::max(loop[row], 1) : 1), matrix.cols, eps);
       } else {
         std::copy_n(from, matrix.cols, in.begin());
       }
@@ -199,7 +200,7 @@ std::uint16_t* element(void* cache, const Rows& rows, int row, int loop, int pos
 float read(const std::uint16_t* bits) { return std::bit_cast<float>(std::uint32_t{*bits} << 16); }
 void write(std::uint16_t* bits, float value) { *bits = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(rounded(value)) >> 16); }
 
-void rope_write(Stream stream, float* qkv, const KvCache& cache, const float* bias, const float* q_gain, const float* k_gain,
+void rope_write(Stream stream, float* qkv, const KvCache& cache, const float* bias, const Gain& q_gain, const Gain& k_gain,
                 const float* table, const Rows& rows, int count, const HeadShape& shape, float eps) {
   submit(stream, [=] {
     const int dim = shape.head_dim, all = shape.heads + 2 * shape.kv_heads;
@@ -209,7 +210,7 @@ void rope_write(Stream stream, float* qkv, const KvCache& cache, const float* bi
         float* x = qkv + (at(row) * at(all) + at(head)) * at(dim);
         for (int i = 0; bias && i < dim; ++i) x[i] += bias[head * dim + i];
         const bool value = head >= shape.heads + shape.kv_heads;
-        const float* gain = value ? nullptr : head < shape.heads ? q_gain : k_gain;
+        const float* gain = value ? nullptr : of(head < shape.heads ? q_gain : k_gain, rows.loop[row]);
         if (gain) {
           const std::vector<float> copy(x, x + dim);
           norm(x, copy.data(), gain, dim, eps);
@@ -247,7 +248,7 @@ void attend(float* out, const float* query, const KvCache& cache, const Rows& ro
   }
 }
 
-void attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const float* gate_weight, const float* gate_bias,
+void attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const Gain& gate_weight, const Gain& gate_bias,
                const Rows& rows, int count, const HeadShape& shape, int window, int, const Workspace&) {
   submit(stream, [=] {
     const int dim = shape.head_dim, all = shape.heads + 2 * shape.kv_heads;
@@ -261,8 +262,8 @@ void attention(Stream stream, float* out, const float* qkv, const KvCache& cache
         attend(to, query, cache, rows, row, 1, 0, shape, head);
         if (loop == 1) continue;
         attend(local.data(), query, cache, rows, row, loop, std::max(rows.first ? rows.first[row] : 0, rows.position[row] + 1 - window), shape, head);
-        float dot = gate_bias[head];
-        for (int i = 0; i < dim; ++i) dot += query[i] * gate_weight[head * dim + i];
+        float dot = of(gate_bias, loop)[head];
+        for (int i = 0; i < dim; ++i) dot += query[i] * of(gate_weight, loop)[head * dim + i];
         const float g = 1 / (1 + std::exp(-dot));
         for (int i = 0; i < dim; ++i) to[i] = g * to[i] + (1 - g) * local[at(i)];
       }
@@ -279,12 +280,12 @@ void pass(Stream stream, float* hidden, const PassShape& shape, const PassLayer*
     std::vector<float> qkv(at(count) * at((heads.heads + 2 * heads.kv_heads) * heads.head_dim)), mixed(at(count) * at(heads.heads * heads.head_dim)), inner(at(count) * at(shape.inner));
     StreamHandle now;
     for (const PassLayer& layer : all) {
-      linear(&now, qkv.data(), hidden, layer.input_gain.data, layer.qkv, count, shape.eps, Epilogue::store, nullptr, {});
-      rope_write(&now, qkv.data(), layer.cache, layer.qkv_bias, layer.q_gain.data, layer.k_gain.data, shape.rope, rows, count, heads, shape.eps);
-      attention(&now, mixed.data(), qkv.data(), layer.cache, layer.gate_weight.data, layer.gate_bias.data, rows, count, heads, shape.window, 1, {});
-      linear(&now, hidden, mixed.data(), nullptr, layer.o, count, shape.eps, Epilogue::add, rows.loop, {});
-      linear(&now, inner.data(), hidden, layer.attention_gain.data, layer.gate_up, count, shape.eps, Epilogue::swiglu, nullptr, {});
-      linear(&now, hidden, inner.data(), nullptr, layer.down, count, shape.eps, Epilogue::add, rows.loop, {});
+      linear(&now, qkv.data(), hidden, layer.input_gain, layer.qkv, count, shape.eps, Epilogue::store, rows.loop, {});
+      rope_write(&now, qkv.data(), layer.cache, layer.qkv_bias, layer.q_gain, layer.k_gain, shape.rope, rows, count, heads, shape.eps);
+      attention(&now, mixed.data(), qkv.data(), layer.cache, layer.gate_weight, layer.gate_bias, rows, count, heads, shape.window, 1, {});
+      linear(&now, hidden, mixed.data(), {}, layer.o, count, shape.eps, Epilogue::add, rows.loop, {});
+      linear(&now, inner.data(), hidden, layer.attention_gain, layer.gate_up, count, shape.eps, Epilogue::swiglu, rows.loop, {});
+      linear(&now, hidden, inner.data(), {}, layer.down, count, shape.eps, Epilogue::add, rows.loop, {});
     }
   });
 }
@@ -332,10 +333,15 @@ void feed_back(Stream stream, const Rows& rows, const Choice* choices, int count
   });
 }
 
-void scatter_states(Stream stream, float* states, const float* hidden, const long long* slot, const int* loop, int count, int width) {
+void scatter_states(Stream stream, float* states, const float* hidden, const long long* slot, const int* loop, int count, int width,
+                    const long long* before, const Gain& carry) {
   submit(stream, [=] {
     for (int row = 0; row < count; ++row) {
-      if (loop[row] != 0 && slot[row] >= 0) std::copy_n(hidden + at(row) * at(width), width, states + at(slot[row]) * at(width));
+      if (loop[row] == 0 || slot[row] < 0) continue;
+      float* to = states + at(slot[row]) * at(width);
+      std::copy_n(hidden + at(row) * at(width), width, to);
+      if (loop[row] == 1 || !carry.data) continue;
+      for (int i = 0; i < width; ++i) to[i] += of(carry, loop[row] - 1)[i] * states[at(before[row]) * at(width) + at(i)];
     }
   });
 }
@@ -348,12 +354,22 @@ void gather_states(Stream stream, float* hidden, const float* states, const long
   });
 }
 
-void prefill_linear(Stream stream, float* out, const float* x, const float* gain, const Matrix& matrix, int rows, float eps,
-                    Epilogue epilogue, int, const Workspace& workspace) {
-  linear(stream, out, x, gain, matrix, rows, eps, epilogue, nullptr, workspace);
+void prefill_linear(Stream stream, float* out, const float* x, const Gain& gain, const Matrix& matrix, int rows, float eps,
+                    Epilogue epilogue, const int* loop, int, const Workspace& workspace) {
+  linear(stream, out, x, gain, matrix, rows, eps, epilogue, loop, workspace);
 }
 
-void prefill_attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const float* gate_weight, const float* gate_bias,
+void prefill_mlp(Stream stream, float* hidden, const Gain& gain, const Matrix& gate_up, const Matrix& down, int rows, float eps,
+                 const int* loop, int, const Workspace& workspace) {
+  submit(stream, [=] {
+    std::vector<float> inner(at(rows) * at(down.cols));
+    StreamHandle now;
+    linear(&now, inner.data(), hidden, gain, gate_up, rows, eps, Epilogue::swiglu, loop, workspace);
+    linear(&now, hidden, inner.data(), {}, down, rows, eps, Epilogue::add, loop, workspace);
+  });
+}
+
+void prefill_attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const Gain& gate_weight, const Gain& gate_bias,
                        const Rows& rows, int count, const HeadShape& shape, int window, int r, int first_position) {
   for (int row = 0; row < count; ++row) {
     if (rows.loop[row] != r || rows.position[row] != first_position + row) std::abort();
@@ -472,6 +488,8 @@ const Api table = [] {
   api.prefill_ready = [] { return std::getenv("LOOPD_PLAIN_NO_PREFILL") == nullptr; };
   api.prefill_workspace = [](const Matrix&, int, int) -> std::size_t { return 64; };
   api.prefill_linear = prefill_linear;
+  api.prefill_mlp_workspace = [](const Matrix&, const Matrix&, int, int) -> std::size_t { return 64; };
+  api.prefill_mlp = prefill_mlp;
   api.prefill_attention = prefill_attention;
   return api;
 }();
