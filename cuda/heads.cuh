@@ -50,7 +50,7 @@ __device__ __forceinline__ void finish_head(const HeadArguments& p, int row, int
   }
   const float* gain = is_query ? gain_of(p.q_gain, loop) : is_value ? nullptr : gain_of(p.k_gain, loop);
   const float scale = gain ? rsqrtf(warp_sum(squares) / static_cast<float>(p.shape.head_dim) + p.eps) : 1.0f;
-  const int kv_head = (head - p.shape.heads) % p.shape.kv_heads;
+  const int kv_head = head - p.shape.heads - (is_value ? p.shape.kv_heads : 0);
   const std::size_t line = is_query ? 0 : kv_offset(page_table(p.rows, row, loop)[position / kPage], position, kv_head, p.shape);
 #pragma unroll
   for (int i = 0; i < 2; ++i) {

@@ -16,7 +16,7 @@ namespace {
 constexpr int kClusterBlocks = 16;
 // Below this many bytes a layer, one cluster has done its products before blocks all over the device have met.
 constexpr std::size_t kClusterBytes = std::size_t{16} << 20;
-constexpr int kStaticBytes = 8 * 1024;  // of the kernel's own shared arrays, rounded up
+constexpr int kStaticBytes = 10 * 1024;  // of the kernel's own shared arrays, rounded up
 
 int number(const char* name, int otherwise) {
   const char* text = std::getenv(name);
@@ -77,6 +77,7 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
     // Only down's columns are cut: the others' norms want whole rows.
     out.splits = m == 3 ? ceil_div(out.k_tiles, 80) : 1;
     out.ranges = std::min(out.row_tiles, p.members / out.splits);
+    if (ceil_div(out.row_tiles, out.ranges) > kPassShareRows) return plan;
     const auto slice = static_cast<std::size_t>(ceil_div(out.k_tiles, out.splits)) * kTileCols;
     columns = std::max(columns, 2 * static_cast<std::size_t>(count) * (slice + 32) * 2);
     bias = std::max(bias, slice / kTileCols * 8 * static_cast<std::size_t>(column_tiles) * sizeof(float));
@@ -147,7 +148,7 @@ void pass(Stream stream, float* hidden, const PassShape& shape, const PassLayer*
   p.rows = rows;
   p.clocks = std::getenv("LOOPD_PASS_CLOCKS") ? reinterpret_cast<long long*>(base + kPassClocksAt) : nullptr;
   const int column_tiles = count <= 4 ? 1 : 2;
-  const PassKernel kernel = shape.heads.head_dim == 64 ? pass_64(column_tiles) : pass_128(column_tiles);
+  const PassKernel kernel = shape.heads.head_dim == 64 ? pass_64(column_tiles, layers[0].cache.type) : pass_128(column_tiles, layers[0].cache.type);
   const dim3 grid(static_cast<unsigned>(p.members)), block(kPassThreads);
   if (p.clustered) {
     launch_clusters("pass", stream, kernel, grid, block, made.shared, kClusterBlocks, p);

@@ -14,10 +14,16 @@ namespace cuda {
 
 #if __CUDA_ARCH__ >= 900
 
-__device__ __forceinline__ uint4 load_shared(uint32_t address) {
-  uint4 v;
-  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(address));
-  return v;
+// How the context of a row is cut: `busy` parts of KV1, and one more of the window for loops >= 2.
+struct Cut {
+  int busy, pages_each;
+  bool dual;
+};
+
+__device__ __forceinline__ Cut cut_of(const PassArguments& p, int position, int loop) {
+  const int pages = position / kPage + 1;
+  const int each = (pages + p.splits - 1) / p.splits;
+  return {(pages + each - 1) / each, each, loop >= 2};
 }
 
 // What the parts of the kernel share: where things are, who the thread is.
@@ -27,9 +33,13 @@ struct Block {
   unsigned char* columns;  // x as bf16 columns; attention's scratch
   float* bias;             // [tile of K][8 N]
   float* sums;             // [slot][count][16]
-  const Share* shares;
+  const Parts& parts;
   float* squares;    // [kMaxPassRows][kPassWarps]
   float* row_scale;  // [kMaxPassRows]
+  const int* loop;   // [count], and so on: rows.loop, rows.position, rows.first in shared memory
+  const int* position;
+  const int* first;
+  const Cut* cut;     // [count]
   long long* clocks;  // [kPassLaps + 1], the last when a lap began
 
   __device__ __forceinline__ void lap(int step) const {
@@ -85,7 +95,7 @@ __device__ __forceinline__ void stage(const Block& b, const float* x, int cols, 
         const int row = first + r;
         if (row >= count) break;
         float4 scale = {1, 1, 1, 1};
-        if (gain.data && inside) scale = *reinterpret_cast<const float4*>(gain_of(gain, b.p.rows.loop[row]) + k_begin + at);
+        if (gain.data && inside) scale = *reinterpret_cast<const float4*>(gain_of(gain, b.loop[row]) + k_begin + at);
         squares[r] += v[r].x * v[r].x + v[r].y * v[r].y + v[r].z * v[r].z + v[r].w * v[r].w;
         const float x0 = v[r].x * scale.x, x1 = v[r].y * scale.y, x2 = v[r].z * scale.z, x3 = v[r].w * scale.w;
         const uint2 hi = {pack_bf16(x0, x1), pack_bf16(x2, x3)};
@@ -127,38 +137,47 @@ __device__ __forceinline__ void stage(const Block& b, const float* x, int cols, 
 template <int N>
 __device__ __forceinline__ void product(const Block& b, Ring& ring, int matrix) {
   constexpr int kUnroll = N == 1 ? 4 : 2;
-  const Share s = b.shares[matrix];
+  const Share s = b.parts.share[matrix];
   const int shift = b.p.matrix[matrix].group_shift;
-  Run run = run_of(s, b.warp);
+  Run run = b.parts.run[matrix][b.warp];
   const int g = b.lane / 4;
   const int t = b.lane % 4;
   const int count = b.p.count;
-  uint32_t column[N];
+  // Columns without a row are whatever the registers hold: nobody looks at their sums.
+  const unsigned char* column[N];
+  bool used[N];
 #pragma unroll
-  for (int n = 0; n < N; ++n) column[n] = shared_address(b.columns) + static_cast<uint32_t>(min(n * 8 + g, 2 * count - 1) * (s.ks * kTileCols + 32) + t * 8) * 2;
+  for (int n = 0; n < N; ++n) {
+    used[n] = n * 8 + g < 2 * count;
+    column[n] = b.columns + ((n * 8 + g) * (s.ks * kTileCols + 32) + t * 8) * 2;
+  }
+  uint4 x[N][2] = {};
   const float* bias = b.bias + 2 * t;
   float total[N][4] = {};
+#pragma unroll 1
   while (run.at < run.end) {
     const int tiles = chunk_of(run, s, b.p.chunk);
-    const int first_group = (s.first_k + run.k) >> shift;
-    const uint32_t chunk = ring.take();
+    const unsigned char* words_at = ring.take();
+    const unsigned char* scale_at = words_at + b.p.chunk * 512 + g * 4;
+    words_at += b.lane * 16;
+    const int first_k = s.first_k + run.k;
+    const int first_group = first_k >> shift;
 #pragma unroll kUnroll
     for (int u = 0; u < tiles; ++u) {
       const int k = run.k + u;
-      const uint4 words = load_shared(chunk + static_cast<uint32_t>(u * 512 + b.lane * 16));
-      uint4 x[N][2];
+      const uint4 words = *reinterpret_cast<const uint4*>(words_at + u * 512);
       float sum[N][4];
 #pragma unroll
       for (int n = 0; n < N; ++n) {
-        x[n][0] = load_shared(column[n] + static_cast<uint32_t>(k) * 128);
-        x[n][1] = load_shared(column[n] + static_cast<uint32_t>(k) * 128 + 64);
+        if (used[n]) {
+          x[n][0] = *reinterpret_cast<const uint4*>(column[n] + k * 128);
+          x[n][1] = *reinterpret_cast<const uint4*>(column[n] + k * 128 + 64);
+        }
         const float2 start = *reinterpret_cast<const float2*>(bias + k * (8 * N) + n * 8);
         sum[n][0] = sum[n][2] = start.x;
         sum[n][1] = sum[n][3] = start.y;
       }
-      uint32_t half_scale;
-      asm volatile("ld.shared.u32 %0, [%1];" : "=r"(half_scale) : "r"(chunk + static_cast<uint32_t>(b.p.chunk * 512 + ((((s.first_k + k) >> shift) - first_group) * 8 + g) * 4)));
-      const float2 scale = __half22float2(*reinterpret_cast<const __half2*>(&half_scale));
+      const float2 scale = __half22float2(*reinterpret_cast<const __half2*>(scale_at + (((first_k + u) >> shift) - first_group) * 32));
 #pragma unroll
       for (int step = 0; step < 4; ++step) {
         const uint32_t word = step == 0 ? words.x : step == 1 ? words.y : step == 2 ? words.z : words.w;
@@ -197,45 +216,44 @@ __device__ __forceinline__ void product(const Block& b, Ring& ring, int matrix) 
 }
 
 // y of the share's output row i (of its rows * 16) for a row of the batch, once product() is done.
-__device__ __forceinline__ float value(const Block& b, const Share& s, int row, int i) {
-  const int tile = i / 16;
-  const int first = warp_of(s, tile * s.ks) + tile;
-  const int last = warp_of(s, (tile + 1) * s.ks - 1) + tile;
+__device__ __forceinline__ float value(const Block& b, int matrix, int row, int i) {
+  const short2 slots = b.parts.slots[matrix][i / 16];
   float sum = 0;
-#pragma unroll 4
-  for (int slot = first; slot <= last; ++slot) sum += b.sums[(slot * b.p.count + row) * 16 + i % 16];
+#pragma unroll 1
+  for (int slot = slots.x; slot <= slots.y; ++slot) sum += b.sums[(slot * b.p.count + row) * 16 + i % 16];
   return sum * b.row_scale[row];
 }
 
 // out[row][output] = y or, with `add`, += y in rows that take part.
 __device__ __forceinline__ void emit(const Block& b, int matrix, float* out, bool add) {
-  const Share s = b.shares[matrix];
+  const Share s = b.parts.share[matrix];
   const int outputs = b.p.matrix[matrix].outputs;
-  for (int i = b.tid; i < s.rows * 16 * b.p.count; i += kPassThreads) {
-    const int row = i / (s.rows * 16);
-    const int at = i % (s.rows * 16);
-    const int output = s.first_row * 16 + at;
-    if (output >= outputs) continue;
-    float* to = out + static_cast<std::size_t>(row) * outputs + output;
-    if (!add) {
-      *to = value(b, s, row, at);
-    } else if (b.p.rows.loop[row] != 0) {
-      *to = __ldcg(to) + value(b, s, row, at);
+#pragma unroll 1
+  for (int row = 0; row < b.p.count; ++row, out += outputs) {
+    if (add && b.loop[row] == 0) continue;
+#pragma unroll 1
+    for (int i = b.tid; i < s.rows * 16; i += kPassThreads) {
+      const int output = s.first_row * 16 + i;
+      if (output >= outputs) continue;
+      const float before = add ? __ldcg(out + output) : 0.0f;
+      out[output] = before + value(b, matrix, row, i);
     }
   }
 }
 
 __device__ __forceinline__ void emit_swiglu(const Block& b, int matrix, float* out) {
-  const Share s = b.shares[matrix];
+  const Share s = b.parts.share[matrix];
   const int half = b.p.matrix[matrix].outputs / 2;
-  for (int i = b.tid; i < s.rows * 8 * b.p.count; i += kPassThreads) {
-    const int row = i / (s.rows * 8);
-    const int at = i % (s.rows * 8);
-    const int output = s.first_row * 8 + at;
-    if (output >= half) continue;
-    const float gate = value(b, s, row, at / 8 * 16 + at % 8);
-    const float up = value(b, s, row, at / 8 * 16 + at % 8 + 8);
-    out[static_cast<std::size_t>(row) * half + output] = gate / (1 + expf(-gate)) * up;
+#pragma unroll 1
+  for (int row = 0; row < b.p.count; ++row, out += half) {
+#pragma unroll 1
+    for (int i = b.tid; i < s.rows * 8; i += kPassThreads) {
+      const int output = s.first_row * 8 + i;
+      if (output >= half) continue;
+      const float gate = value(b, matrix, row, i / 8 * 16 + i % 8);
+      const float up = value(b, matrix, row, i / 8 * 16 + i % 8 + 8);
+      out[output] = gate / (1 + __expf(-gate)) * up;
+    }
   }
 }
 
@@ -246,22 +264,11 @@ __device__ __forceinline__ void add_partial(const Block& b, int splits) {
     float sum = 0;
 #pragma unroll 8
     for (int s = 0; s < splits; ++s) sum += __ldcg(b.p.partial + static_cast<std::size_t>(s) * static_cast<std::size_t>(total) + i);
-    if (b.p.rows.loop[i / b.p.width] != 0) b.p.hidden[i] = __ldcg(b.p.hidden + i) + sum;
+    if (b.loop[i / b.p.width] != 0) b.p.hidden[i] = __ldcg(b.p.hidden + i) + sum;
   }
 }
 
 // ---- Attention
-
-// How the context of a row is cut: `busy` parts of KV1, and one more of the window for loops >= 2.
-struct Cut {
-  int busy, pages_each;
-  bool dual;
-};
-__device__ __forceinline__ Cut cut_of(const PassArguments& p, int position, int loop) {
-  const int pages = position / kPage + 1;
-  const int each = (pages + p.splits - 1) / p.splits;
-  return {(pages + each - 1) / each, each, loop >= 2};
-}
 
 // One part of a (row, kv head): sums [G][D], largest scores [G], totals [G], gates [G].
 __device__ __forceinline__ float* part_of(const PassArguments& p, int row, int kv_head, int part) {
@@ -287,8 +294,8 @@ __device__ __forceinline__ void attend(const Block& b, const PassLayer& layer, c
   const PassArguments& p = b.p;
   AttentionScratch<D>& scratch = *reinterpret_cast<AttentionScratch<D>*>(b.columns);
   const int group = p.shape.heads / p.shape.kv_heads;
-  const int position = p.rows.position[row];
-  const int loop = p.rows.loop[row];
+  const int position = b.position[row];
+  const int loop = b.loop[row];
   const bool local = part == cut.busy;
   const float* qkv = p.qkv + static_cast<std::size_t>(row) * static_cast<std::size_t>((p.shape.heads + 2 * p.shape.kv_heads) * D);
   if (b.warp < group) {
@@ -304,17 +311,17 @@ __device__ __forceinline__ void attend(const Block& b, const PassLayer& layer, c
   int begin = part * cut.pages_each * kPage;
   int end = min(position + 1, begin + cut.pages_each * kPage);
   if (local) {
-    begin = max(max(0, position + 1 - p.window), p.rows.first ? p.rows.first[row] : 0);
+    begin = max(max(0, position + 1 - p.window), b.first[row]);
     end = position + 1;
   }
   const int* table = page_table(p.rows, row, local ? loop : 1);
   const auto* keys = static_cast<const Element*>(layer.cache.keys);
   const auto* values = static_cast<const Element*>(layer.cache.values);
   // Warps share the keys, and where there are many heads also those.
-  const int teams = (group + kPassHeads - 1) / kPassHeads;
-  const int heads_each = (group + teams - 1) / teams;
-  const int warps_each = kPassWarps / teams;
-  const int team = b.warp / warps_each;
+  const int teams = (group + kPassHeads - 1) / kPassHeads;  // 1, 2 or 3
+  const int heads_each = teams == 1 ? group : teams == 2 ? (group + 1) / 2 : (group + 2) / 3;
+  const int warps_each = teams == 1 ? kPassWarps : teams == 2 ? kPassWarps / 2 : kPassWarps / 3;
+  const int team = (b.warp >= warps_each) + (b.warp >= 2 * warps_each) + (b.warp >= 3 * warps_each);
   const int first_head = team * heads_each;
   const int own_heads = team < teams ? min(heads_each, group - first_head) : 0;
   const int slot = b.lane / kLanes;
@@ -337,7 +344,7 @@ __device__ __forceinline__ void attend(const Block& b, const PassLayer& layer, c
     bool seen[kAtOnce];
 #pragma unroll
     for (int u = 0; u < kAtOnce; ++u) {
-      const int at = base + (u * warps_each + b.warp % warps_each) * kKeys + slot;
+      const int at = base + (u * warps_each + (b.warp - team * warps_each)) * kKeys + slot;
       seen[u] = at < end;
       if (seen[u]) {
         const std::size_t from = kv_offset(table[at / kPage], at, kv_head, p.shape) + static_cast<std::size_t>(dim);
@@ -414,8 +421,9 @@ __device__ __forceinline__ void attend(const Block& b, const PassLayer& layer, c
   for (int i = b.tid; i < group * (D + 1); i += kPassThreads) {
     const bool sums = i < group * D;
     const int head = sums ? i / D : i - group * D;
-    const int first_warp = head / heads_each * warps_each;
-    const int h = head % heads_each;
+    const int own_team = (head >= heads_each) + (head >= 2 * heads_each);
+    const int first_warp = own_team * warps_each;
+    const int h = head - own_team * heads_each;
     float most = kPassNoScore;
     for (int w = first_warp; w < first_warp + warps_each; ++w) most = fmaxf(most, scratch.largest[w][h]);
     float sum = 0;
@@ -442,14 +450,15 @@ __device__ __forceinline__ void merge(const Block& b) {
   constexpr int kDims = D / 32;
   const PassArguments& p = b.p;
   const int group = p.shape.heads / p.shape.kv_heads;
+#pragma unroll 1
   for (int i = b.member * kPassWarps + b.warp; i < p.count * p.shape.heads; i += p.members * kPassWarps) {
     const int row = i / p.shape.heads;
-    const int head = i % p.shape.heads;
-    const int loop = p.rows.loop[row];
-    if (loop == 0) continue;
-    const Cut cut = cut_of(p, p.rows.position[row], loop);
-    const int h = head % group;
-    const float* first = part_of(p, row, head / group, 0);
+    const int head = i - row * p.shape.heads;
+    if (b.loop[row] == 0) continue;
+    const Cut cut = b.cut[row];
+    const int kv_head = head / group;
+    const int h = head - kv_head * group;
+    const float* first = part_of(p, row, kv_head, 0);
     const int part_size = group * (D + 3);
     float most[2], share[2], whole = 0, top = kPassNoScore;
 #pragma unroll
@@ -487,123 +496,181 @@ __device__ __forceinline__ void merge(const Block& b) {
   }
 }
 
-template <int D>
+// Asks for what this block will attend to first to be in L2 by then.
+template <int D, typename Element>
+__device__ __forceinline__ void prefetch_context(const Block& b, const PassLayer& layer) {
+  constexpr int kPages = 8;
+  const PassArguments& p = b.p;
+  int unit = b.member;
+#pragma unroll 1
+  for (int row = 0; row < p.count; ++row) {
+    if (b.loop[row] == 0) continue;
+    const Cut cut = b.cut[row];
+    const int units = (cut.busy + (cut.dual ? 1 : 0)) * p.shape.kv_heads;
+    if (unit >= units) {
+      unit -= units;
+      continue;
+    }
+    const int part = unit / p.shape.kv_heads;
+    const int last = b.position[row] / kPage;
+    const int page = (part == cut.busy ? max(0, b.position[row] + 1 - p.window) / kPage : part * cut.pages_each) + b.tid / 2;
+    if (b.tid / 2 >= min(kPages, part == cut.busy ? kPages : cut.pages_each) || page > last) return;
+    const int* table = page_table(p.rows, row, part == cut.busy ? b.loop[row] : 1);
+    const auto* from = static_cast<const Element*>(b.tid % 2 ? layer.cache.values : layer.cache.keys);
+    prefetch_l2(from + kv_offset(table[page], 0, unit - part * p.shape.kv_heads, p.shape), static_cast<uint32_t>(kPage * D * sizeof(Element)));
+    return;
+  }
+}
+
+// The gains of the rows' loops, each block a piece.
+__device__ __forceinline__ void prefetch_gain(const Block& b, const Gain& gain) {
+  const int at = (b.member * kPassThreads + b.tid) * 32;  // a line each
+  if (at >= b.p.width) return;
+  for (int row = 0; row < (gain.stride > 0 ? b.p.count : 1); ++row) asm volatile("prefetch.global.L2 [%0];" ::"l"(gain_of(gain, b.loop[row]) + at) : "memory");
+}
+
+template <int D, typename Element>
 __device__ __forceinline__ void attention_step(const Block& b, const PassLayer& layer) {
   const PassArguments& p = b.p;
-  const HeadArguments heads{layer.cache, layer.qkv_bias, layer.q_gain, layer.k_gain, p.rope, p.rows, p.shape, p.eps};
+  Rows rows = p.rows;
+  rows.position = const_cast<int*>(b.position), rows.loop = const_cast<int*>(b.loop);
+  const HeadArguments heads{layer.cache, layer.qkv_bias, layer.q_gain, layer.k_gain, p.rope, rows, p.shape, p.eps};
   const int width = (p.shape.heads + 2 * p.shape.kv_heads) * D;
   if (p.count > 1) {
     // Rows may be of one session: all keys and values are written before any are read.
+#pragma unroll 1
     for (int i = b.member * kPassWarps + b.warp; i < p.count * 2 * p.shape.kv_heads; i += p.members * kPassWarps) {
       const int row = i / (2 * p.shape.kv_heads);
-      const int head = p.shape.heads + i % (2 * p.shape.kv_heads);
-      if (p.rows.loop[row] != 0) finish_head(heads, row, head, b.lane, p.qkv + static_cast<std::size_t>(row) * width + head * D, nullptr);
+      const int head = p.shape.heads + i - row * 2 * p.shape.kv_heads;
+      if (b.loop[row] != 0) finish_head(heads, row, head, b.lane, p.qkv + static_cast<std::size_t>(row) * width + head * D, nullptr);
     }
     b.meet();
   }
-  b.lap(4);
+  b.lap(16);
   int unit = b.member;
+#pragma unroll 1
   for (int row = 0; row < p.count; ++row) {
-    const int loop = p.rows.loop[row];
-    if (loop == 0) continue;
-    const Cut cut = cut_of(p, p.rows.position[row], loop);
+    if (b.loop[row] == 0) continue;
+    const Cut cut = b.cut[row];
     const int units = (cut.busy + (cut.dual ? 1 : 0)) * p.shape.kv_heads;
+#pragma unroll 1
     for (; unit < units; unit += p.members) {
-      if (layer.cache.type == Type::bf16) {
-        attend<D, __nv_bfloat16>(b, layer, heads, row, unit % p.shape.kv_heads, unit / p.shape.kv_heads, cut);
-      } else {
-        attend<D, Fp8>(b, layer, heads, row, unit % p.shape.kv_heads, unit / p.shape.kv_heads, cut);
-      }
+      const int part = unit / p.shape.kv_heads;
+      attend<D, Element>(b, layer, heads, row, unit - part * p.shape.kv_heads, part, cut);
     }
     unit -= units;
   }
-  b.lap(5);
+  b.lap(17);
   b.meet();
-  b.lap(6);
+  b.lap(18);
   merge<D>(b);
-  b.lap(7);
+  b.lap(19);
   b.meet();
-  b.lap(8);
+  b.lap(20);
 }
 
 #endif
 
-template <int N, int D>
+// What one of the four products of a layer works on.
+struct Step {
+  const float* x;
+  Gain gain;
+  float* out;
+  bool add;
+};
+
+template <int D>
+__device__ __forceinline__ Step step_of(const PassArguments& p, const PassLayer& layer, int matrix, int member) {
+  if (matrix == 0) return {p.hidden, layer.input_gain, p.qkv, false};
+  if (matrix == 1) return {p.mixed, {}, p.hidden, true};
+  if (matrix == 2) return {p.hidden, layer.attention_gain, p.inner, false};
+  const int splits = p.matrix[3].splits;
+  if (splits == 1) return {p.inner, {}, p.hidden, true};
+  return {p.inner, {}, p.partial + static_cast<std::size_t>(member % splits) * static_cast<std::size_t>(p.count) * static_cast<std::size_t>(p.width), false};
+}
+
+template <int N, int D, typename Element>
 __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_constant__ PassArguments p) {
 #if __CUDA_ARCH__ >= 900
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ __align__(8) unsigned long long barriers[kPassWarps * kPassStages];
   __shared__ const unsigned char* weights[kPassLayers * kPassMatrices];
-  __shared__ Share shares[kPassMatrices];
+  __shared__ Parts parts;
+  __shared__ __align__(16) unsigned char layer_memory[2][sizeof(PassLayer)];  // of this layer and the next
   __shared__ float squares[kMaxPassRows * kPassWarps], row_scale[kMaxPassRows];
+  __shared__ int loop[kMaxPassRows], position[kMaxPassRows], first[kMaxPassRows];
+  __shared__ Cut cut[kMaxPassRows];
   __shared__ long long clocks[kPassLaps + 1];
   const int tid = static_cast<int>(threadIdx.x);
   const Block b{p, static_cast<int>(blockIdx.x), tid, tid / 32, tid % 32, shared + p.columns_at, reinterpret_cast<float*>(shared + p.bias_at),
-                reinterpret_cast<float*>(shared + p.sums_at), shares, squares, row_scale, clocks};
+                reinterpret_cast<float*>(shared + p.sums_at), parts, squares, row_scale, loop, position, first, cut, clocks};
+  const auto fetch_layer = [&](int i) {
+    for (int word = b.lane; word < static_cast<int>(sizeof(PassLayer) / 4); word += 32) {
+      reinterpret_cast<uint32_t*>(layer_memory[i % 2])[word] = reinterpret_cast<const uint32_t*>(p.layers + i)[word];
+    }
+  };
   for (int i = tid; i < p.layer_count * kPassMatrices; i += kPassThreads) {
     const PassLayer& layer = p.layers[i / kPassMatrices];
     const int m = i % kPassMatrices;
     weights[i] = static_cast<const unsigned char*>(m == 0 ? layer.qkv.data : m == 1 ? layer.o.data : m == 2 ? layer.gate_up.data : layer.down.data);
   }
   if (tid < kPassLaps) clocks[tid] = 0;
-  if (tid < kPassMatrices) shares[tid] = share_of(p.matrix[tid], b.member);
+  fill_parts(parts, p, b.member, tid);
+  if (b.warp == 0) fetch_layer(0);
   if (tid < kPassWarps * kPassStages) barrier_init(shared_address(barriers + tid));
   asm volatile("fence.mbarrier_init.release.cluster;\n\tfence.proxy.async.shared::cta;" ::: "memory");
   __syncthreads();
-  Ring ring{p, shares, weights, shared_address(shared) + static_cast<uint32_t>(b.warp * p.stages * p.chunk * 544), shared_address(barriers + b.warp * kPassStages), b.warp, b.lane};
+  Ring ring{p, parts, weights, shared + b.warp * p.stages * p.chunk * 544, shared_address(barriers + b.warp * kPassStages), b.warp, b.lane};
   ring.start();
   let_next_start();
   wait_for_previous();
-
+  if (tid < p.count) {
+    loop[tid] = p.rows.loop[tid];
+    position[tid] = p.rows.position[tid];
+    first[tid] = p.rows.first ? p.rows.first[tid] : 0;
+    cut[tid] = cut_of(p, position[tid], loop[tid]);
+  }
+  __syncthreads();
   if (tid == 0) clocks[kPassLaps] = clock64();
 
-  enum { kQkv, kO, kGateUp, kDown };
-  const int q_width = p.shape.heads * D;
+  // The steps share their code: what is used once a layer must be fetched again and again if all of it does not fit the
+  // cache of instructions.
+  constexpr int kGateUp = 2, kDown = 3;
+#pragma unroll 1
   for (int i = 0; i < p.layer_count; ++i) {
-    const PassLayer& layer = p.layers[i];
-    stage<N>(b, p.hidden, p.width, 0, p.width, layer.input_gain);
-    b.lap(0);
-    product<N>(b, ring, kQkv);
-    b.lap(1);
-    emit(b, kQkv, p.qkv, false);
-    b.lap(2);
-    b.meet();
-    b.lap(3);
-    attention_step<D>(b, layer);
-    stage<N>(b, p.mixed, q_width, 0, q_width, {});
-    b.lap(9);
-    product<N>(b, ring, kO);
-    b.lap(10);
-    emit(b, kO, p.hidden, true);
-    b.lap(11);
-    b.meet();
-    b.lap(12);
-    stage<N>(b, p.hidden, p.width, 0, p.width, layer.attention_gain);
-    b.lap(13);
-    product<N>(b, ring, kGateUp);
-    b.lap(14);
-    emit_swiglu(b, kGateUp, p.inner);
-    b.lap(15);
-    b.meet();
-    b.lap(16);
-    const PassMatrix& down = p.matrix[kDown];
-    stage<N>(b, p.inner, down.cols, shares[kDown].first_k * kTileCols, shares[kDown].ks * kTileCols, {});
-    b.lap(17);
-    product<N>(b, ring, kDown);
-    b.lap(18);
-    if (down.splits == 1) {
-      emit(b, kDown, p.hidden, true);
-      b.lap(19);
-    } else {
-      emit(b, kDown, p.partial + static_cast<std::size_t>(b.member % down.splits) * static_cast<std::size_t>(p.count) * static_cast<std::size_t>(p.width), false);
-      b.lap(19);
+    const PassLayer& layer = *reinterpret_cast<const PassLayer*>(layer_memory[i % 2]);
+#pragma unroll 1
+    for (int matrix = 0; matrix < kPassMatrices; ++matrix) {
+      const Step step = step_of<D>(p, layer, matrix, b.member);
+      const Share share = parts.share[matrix];
+      if (matrix == 0) {
+        prefetch_context<D, Element>(b, layer);
+        prefetch_gain(b, layer.attention_gain);
+      } else if (matrix == kGateUp && i + 1 < p.layer_count) {
+        prefetch_gain(b, reinterpret_cast<const PassLayer*>(layer_memory[(i + 1) % 2])->input_gain);
+      }
+      stage<N>(b, step.x, p.matrix[matrix].cols, share.first_k * kTileCols, share.ks * kTileCols, step.gain);
+      b.lap(matrix * 4);
+      product<N>(b, ring, matrix);
+      b.lap(matrix * 4 + 1);
+      if (matrix == kGateUp) {
+        emit_swiglu(b, matrix, step.out);
+      } else {
+        emit(b, matrix, step.out, step.add);
+      }
+      // The layer before this one is done with its memory.
+      if (matrix == 0 && b.warp == kPassWarps - 1 && i + 1 < p.layer_count) fetch_layer(i + 1);
+      b.lap(matrix * 4 + 2);
       b.meet();
-      b.lap(20);
-      add_partial(b, down.splits);
-      b.lap(21);
+      b.lap(matrix * 4 + 3);
+      if (matrix == 0) attention_step<D, Element>(b, layer);
+      if (matrix == kDown && p.matrix[kDown].splits > 1) {
+        add_partial(b, p.matrix[kDown].splits);
+        b.lap(21);
+        b.meet();
+        b.lap(22);
+      }
     }
-    b.meet();
-    b.lap(22);
   }
   if (p.clocks && b.member == 0 && tid < kPassLaps) p.clocks[tid] += clocks[tid];
 #endif

@@ -12,10 +12,11 @@ constexpr int kPassThreads = kPassWarps * 32;
 constexpr int kPassStages = 8;    // chunks of weights a warp may have on their way
 constexpr int kPassLayers = 128;  // that fit the table of pointers in shared memory
 constexpr int kPassMatrices = 4;  // in the order of use: qkv, o, gate_up, down
+constexpr int kPassShareRows = 64;  // row tiles of a matrix that one block may have
 constexpr int kPassHeads = 3;     // query heads that a warp attends for at once
 
-// Steps of a layer that block 0 can time: staging x, the product, its results and the barrier behind, of each matrix;
-// for attention writing keys, attending, the barrier, merging, the barrier; for down also adding the splits.
+// Steps of a layer that block 0 can time: of each matrix staging x, the product, its results and the barrier behind; then of
+// attention writing keys, attending, the barrier, merging, the barrier; and adding down's splits, and the barrier.
 constexpr int kPassLaps = 24;
 constexpr std::size_t kPassClocksAt = 4096;  // bytes into the workspace
 
@@ -52,8 +53,8 @@ struct PassArguments {
 
 using PassKernel = void (*)(PassArguments);
 
-// The kernel for up to 4 rows (column_tiles 1) or 8 (2).
-PassKernel pass_64(int column_tiles);
-PassKernel pass_128(int column_tiles);
+// The kernel for up to 4 rows (column_tiles 1) or 8 (2), and for the type of the cache.
+PassKernel pass_64(int column_tiles, Type keys);
+PassKernel pass_128(int column_tiles, Type keys);
 
 }  // namespace cuda

@@ -3,6 +3,9 @@
 
 namespace cuda {
 
-PassKernel pass_128(int column_tiles) { return column_tiles == 1 ? pass_kernel<1, 128> : pass_kernel<2, 128>; }
+PassKernel pass_128(int column_tiles, Type keys) {
+  if (keys == Type::fp8) return column_tiles == 1 ? pass_kernel<1, 128, Fp8> : pass_kernel<2, 128, Fp8>;
+  return column_tiles == 1 ? pass_kernel<1, 128, __nv_bfloat16> : pass_kernel<2, 128, __nv_bfloat16>;
+}
 
 }  // namespace cuda

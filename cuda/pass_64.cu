@@ -3,6 +3,9 @@
 
 namespace cuda {
 
-PassKernel pass_64(int column_tiles) { return column_tiles == 1 ? pass_kernel<1, 64> : pass_kernel<2, 64>; }
+PassKernel pass_64(int column_tiles, Type keys) {
+  if (keys == Type::fp8) return column_tiles == 1 ? pass_kernel<1, 64, Fp8> : pass_kernel<2, 64, Fp8>;
+  return column_tiles == 1 ? pass_kernel<1, 64, __nv_bfloat16> : pass_kernel<2, 64, __nv_bfloat16>;
+}
 
 }  // namespace cuda

@@ -45,6 +45,24 @@ __device__ __forceinline__ Run run_of(const Share& s, int warp) {
 // The warp whose run has a tile.
 __device__ __forceinline__ int warp_of(const Share& s, int tile) { return ((tile + 1) * warps_of(s) - 1) / (s.rows * s.ks); }
 
+// All of a block's parts, in shared memory: the same for all layers.
+struct Parts {
+  Share share[kPassMatrices];
+  Run run[kPassMatrices][kPassWarps];
+  short2 slots[kPassMatrices][kPassShareRows];  // first and last piece of each row tile; see product()
+};
+
+__device__ __forceinline__ void fill_parts(Parts& parts, const PassArguments& p, int member, int tid) {
+  for (int i = tid; i < kPassMatrices * kPassShareRows; i += kPassThreads) {
+    const int m = i / kPassShareRows;
+    const int row = i % kPassShareRows;
+    const Share s = share_of(p.matrix[m], member);
+    if (row == 0) parts.share[m] = s;
+    if (row < kPassWarps) parts.run[m][row] = run_of(s, row);
+    if (row < s.rows) parts.slots[m][row] = make_short2(static_cast<short>(warp_of(s, row * s.ks) + row), static_cast<short>(warp_of(s, (row + 1) * s.ks - 1) + row));
+  }
+}
+
 // How many tiles the next chunk of a run has: it stays within a row tile.
 __device__ __forceinline__ int chunk_of(const Run& run, const Share& s, int most) { return min(min(most, s.ks - run.k), run.end - run.at); }
 
@@ -74,40 +92,41 @@ __device__ __forceinline__ void bulk_copy(uint32_t to, const void* from, uint32_
 // One warp's ring. All lanes hold the same numbers; lane 0 talks to the copy engine.
 struct Ring {
   const PassArguments& p;
-  const Share* shares;                  // [kPassMatrices], in shared memory
+  const Parts& parts;
   const unsigned char* const* weights;  // [layers][kPassMatrices], in shared memory
-  uint32_t memory, barriers;            // of this warp, in shared memory
+  unsigned char* memory;                // of this warp, in shared memory
+  uint32_t barriers;
   int warp, lane;
-  int layer = 0, matrix = 0;            // what the next copy is of
+  int layer = 0, matrix = 0;  // what the next copy is of
   Run run{};
   uint32_t fill_stage = 0, use_stage = 0, use_parity = 0;
 
   __device__ __forceinline__ uint32_t stage_bytes() const { return static_cast<uint32_t>(p.chunk) * 544u; }  // tiles, then at most one line of scales each
 
   __device__ __forceinline__ void start() {
-    run = run_of(shares[0], warp);
+    run = parts.run[0][warp];
     if (run.at == run.end) next_run();
     for (int i = 0; i < p.stages; ++i) fill();
   }
 
-  // Asks for the next chunk, if there is one.
+  // Asks for the next chunk, if there is one. A matrix has less than 4 GiB.
   __device__ __forceinline__ void fill() {
     if (layer >= p.layer_count) return;
-    const Share s = shares[matrix];
+    const Share s = parts.share[matrix];
     const PassMatrix& m = p.matrix[matrix];
     const int tiles = chunk_of(run, s, p.chunk);
     if (lane == 0) {
       const unsigned char* base = weights[layer * kPassMatrices + matrix];
-      const int row = s.first_row + run.row;
-      const int k = s.first_k + run.k;
-      const int group = k >> m.group_shift;
-      const int group_count = ((k + tiles - 1) >> m.group_shift) - group + 1;
-      const uint32_t to = memory + fill_stage * stage_bytes();
+      const uint32_t row = static_cast<uint32_t>(s.first_row + run.row);
+      const uint32_t k = static_cast<uint32_t>(s.first_k + run.k);
+      const uint32_t group = k >> m.group_shift;
+      const uint32_t scale_bytes = (((k + static_cast<uint32_t>(tiles) - 1) >> m.group_shift) - group + 1) * 32;
+      const uint32_t bytes = static_cast<uint32_t>(tiles) * 512;
+      const uint32_t to = shared_address(memory) + fill_stage * stage_bytes();
       const uint32_t barrier = barriers + fill_stage * 8;
-      barrier_expect(barrier, static_cast<uint32_t>(tiles * 512 + group_count * 32));
-      bulk_copy(to, base + (static_cast<std::size_t>(row) * static_cast<std::size_t>(m.k_tiles) + static_cast<std::size_t>(k)) * 512, static_cast<uint32_t>(tiles * 512), barrier);
-      bulk_copy(to + static_cast<uint32_t>(p.chunk) * 512, base + m.scales + (static_cast<std::size_t>(row) * static_cast<std::size_t>(m.groups) + static_cast<std::size_t>(group)) * 32,
-                static_cast<uint32_t>(group_count * 32), barrier);
+      barrier_expect(barrier, bytes + scale_bytes);
+      bulk_copy(to, base + (row * static_cast<uint32_t>(m.k_tiles) + k) * 512u, bytes, barrier);
+      bulk_copy(to + static_cast<uint32_t>(p.chunk) * 512, base + m.scales + (row * static_cast<uint32_t>(m.groups) + group) * 32u, scale_bytes, barrier);
     }
     if (++fill_stage == static_cast<uint32_t>(p.stages)) fill_stage = 0;
     advance(run, s, tiles);
@@ -120,12 +139,12 @@ struct Ring {
         matrix = 0;
         if (++layer == p.layer_count) return;
       }
-      run = run_of(shares[matrix], warp);
+      run = parts.run[matrix][warp];
     } while (run.at == run.end);
   }
 
   // The chunk that was asked for first, once it is there.
-  __device__ __forceinline__ uint32_t take() const {
+  __device__ __forceinline__ const unsigned char* take() const {
     while (!barrier_passed(barriers + use_stage * 8, use_parity)) {
     }
     return memory + use_stage * stage_bytes();

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One turn on a GPU machine: builds the plug-in and its tests from this tree, outside it, and runs them; prints little.
 #
-#   bash tests/gpu/turn.sh [PART]...     parts: pass bench variants ops prefill sanitize peer run; by default all, in this order
+#   bash tests/gpu/turn.sh [PART]...     parts: pass bench run peer variants prefill sanitize ops; by default all, in this order
 #
 # Needs nvcc 13 and CMake only; `run` also .pack/gpu (tests/gpu/pack). Full logs go to $OUT, by default beside the build.
 # LOOPD_TURN_SECONDS bounds the whole turn (560): a part that comes too late is skipped.
@@ -64,11 +64,11 @@ part() {
       ;;
     variants)
       # What each choice is worth: the row of one token and the row of eight.
-      for variant in LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_TEAM=grid LOOPD_PASS_CHUNK=2 LOOPD_PASS_CHUNK=8 LOOPD_PASS_STAGES=2; do
+      for variant in LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_TEAM=grid LOOPD_PASS_CHUNK=2 LOOPD_PASS_CHUNK=8; do
         echo "default $variant"
         env "$variant" LOOPD_BENCH_ROWS=1:16 timeout "$(left 40)" "$build/ops/gpu_ops" "$plugin" --bench default | grep decode
       done
-      for variant in LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_CHUNK=4 LOOPD_PASS_CHUNK=2 LOOPD_PASS_STAGES=1; do
+      for variant in LOOPD_PASS_CHUNK=4 LOOPD_PASS_CHUNK=2 LOOPD_PASS_STAGES=1; do
         echo "40b $variant"
         env "$variant" LOOPD_BENCH_ROWS=1:16,8:16 timeout "$(left 40)" "$build/ops/gpu_ops" "$plugin" --bench 40b | grep decode
       done
@@ -77,7 +77,7 @@ part() {
     sanitize)
       # A tenth of the shapes, a few tokens.
       for tool in memcheck racecheck; do
-        LOOPD_TEST_TINY=1 timeout "$(left 60)" compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/ops/gpu_ops" "$plugin" --quick --only pass >"$out/$tool.log" 2>&1
+        LOOPD_TEST_TINY=1 timeout "$(left 100)" compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/ops/gpu_ops" "$plugin" --quick --only pass >"$out/$tool.log" 2>&1
         echo "$tool: rc $?, $(tail -1 "$out/$tool.log"), $((SECONDS - start)) s in"
       done
       ;;
@@ -87,7 +87,7 @@ part() {
   esac
 }
 
-[ $# -gt 0 ] || set -- pass bench variants ops prefill sanitize peer run
+[ $# -gt 0 ] || set -- pass bench run peer variants prefill sanitize ops
 for one in "$@"; do
   if [ "$(left 20)" -lt 20 ]; then
     echo "skip $one: the turn's $limit s are over"

@@ -283,8 +283,8 @@ void print_clocks(const Model& model, int batch) {
   api->pass(stream, model.hidden.data, model.pass_shape, model.pass_layers.data(), model.rows, batch, model.pass_space->view);
   api->download(stream, laps.data(), at, laps.size() * sizeof(long long));
   sync("clocks");
-  const char* const names[] = {"qkv stage", "product", "out", "meet", "keys", "attend", "meet", "merge", "meet", "o stage", "product", "out", "meet",
-                               "gate_up stage", "product", "out", "meet", "down stage", "product", "out", "meet", "add", "meet"};
+  const char* const names[] = {"qkv: x", "product", "out", "meet", "| o: x", "product", "out", "meet", "| gate_up: x", "product", "out", "meet",
+                               "| down: x", "product", "out", "meet", "| keys", "attend", "meet", "merge", "meet", "| add", "meet"};
   long long whole = 0;
   std::printf("  cycles a layer:");
   for (int i = 0; i < 23; ++i) {

@@ -137,10 +137,12 @@ void try_shape(Group& group, const Shape& shape, cuda::Type keys) {
   if (bytes == 0) return void(std::printf("     no kernel for a whole loop of %s here\n", shape.name));
   Workspace space(bytes);
   if (!api->pass_prepare(stream, pass_shape, layers.data(), space.view)) die("pass_prepare");
-  // Tables 0..2, 3..5 and 6..8 are of three sessions. Rows 1 and 2 follow each other in one.
-  const std::vector<RowPlan> plan = {{200, 2, 0, 100}, {1000, 1, 3, 0}, {1001, 1, 3, 0}, {63, 1, 6, 0}, {640, 0, 6, 0}, {64, 3, 6, 0}, {0, 1, 0, 0}, {999, 2, 3, 900}};
+  // Tables 0..2, 3..5 and 6..8 are of three sessions. Rows 1 and 2 follow each other in one; nothing that row 0 sees changes
+  // with the rows beside it.
+  const std::vector<RowPlan> plan = {{200, 2, 0, 100}, {1000, 1, 3, 0}, {1001, 1, 3, 0}, {63, 1, 6, 0}, {640, 0, 6, 0}, {64, 3, 6, 0}, {300, 1, 0, 0}, {999, 2, 3, 900}};
   std::vector<float> alone;
   for (const int count : {1, 2, 3, 5, 8}) {
+    if (std::getenv("LOOPD_TEST_TINY") && count != 3) continue;
     std::vector<int> position, loop, table, first;
     for (int i = 0; i < count; ++i) {
       const RowPlan& row = plan[n(i)];
@@ -171,7 +173,7 @@ void try_shape(Group& group, const Shape& shape, cuda::Type keys) {
           const auto slice = [&](const std::vector<float>& v) { return std::vector<float>(v.begin() + static_cast<std::ptrdiff_t>(n(row, shape.width)), v.begin() + static_cast<std::ptrdiff_t>(n(row + 1, shape.width))); };
           std::printf("     row %d (position %d, loop %d): %.2e\n", row, position[n(row)], loop[n(row)], error_of(slice(got), slice(want), slice(bench.start)));
         }
-        if (count == 1) alone = got;
+        if (alone.empty()) alone = got;
         group.check(which + " row 0 alone", std::memcmp(got.data(), alone.data(), n(shape.width) * sizeof(float)) == 0 ? 0 : 1, 0);
         before = got;
       }
@@ -187,10 +189,10 @@ void test_pass() {
     setenv("LOOPD_PASS_TEAM", team, 1);
     Group group(std::string("a loop as one kernel, ") + team);
     for (const Shape& shape : kShapes) {
-      if (std::getenv("LOOPD_TEST_TINY") && shape.width != 320) continue;  // under a sanitizer
+      if (std::getenv("LOOPD_TEST_TINY") && shape.width != 320) continue;  // under a sanitizer, which takes its time
       if (quick && shape.width > 1000 && team[0] == 'c') continue;
       try_shape(group, shape, cuda::Type::bf16);
-      if (!quick || shape.width < 1000) try_shape(group, shape, cuda::Type::fp8);
+      if (!std::getenv("LOOPD_TEST_TINY") && (!quick || shape.width < 1000)) try_shape(group, shape, cuda::Type::fp8);
     }
   }
   unsetenv("LOOPD_PASS_TEAM");
