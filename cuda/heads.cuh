@@ -10,7 +10,6 @@ struct HeadArguments {
   const float* bias;  // [heads + 2 kv_heads][head_dim], or null
   Gain q_gain;        // [head_dim] each, or null
   Gain k_gain;
-  const float2* table;  // [position][head_dim / 2]
   Rows rows;
   HeadShape shape;
   float eps;
@@ -24,9 +23,10 @@ __device__ __forceinline__ void store_kv(void* base, Type type, std::size_t at, 
   }
 }
 
-// x: head_dim values of head `head` (queries first, then keys, then values) of a row in a loop >= 1. A query goes to `to`,
-// which may be x; keys and values go to the cache. Lane i has the pairs (i, i + half) and, where half > 32, (i + 32, ...).
-__device__ __forceinline__ void finish_head(const HeadArguments& p, int row, int head, int lane, const float* x, float* to) {
+// x: head_dim values of head `head` (queries first, then keys, then values) of a row in a loop >= 1; turns: {cos, sin} of its
+// position, [head_dim / 2]. A query goes to `to`, floats, which may be x; keys and values go to the cache and, where `to`
+// is given, there as well, as the cache has them. Lane i has the pairs (i, i + half) and, where half > 32, (i + 32, ...).
+__device__ __forceinline__ void finish_head(const HeadArguments& p, int row, int head, int lane, const float* x, const float2* turns, void* to) {
   const int half = p.shape.head_dim / 2;
   const int position = p.rows.position[row];
   const int loop = p.rows.loop[row];
@@ -39,7 +39,7 @@ __device__ __forceinline__ void finish_head(const HeadArguments& p, int row, int
   for (int i = 0; i < 2; ++i) {
     const int at = lane + 32 * i;
     if (at >= half) continue;
-    turn[i] = is_value ? make_float2(1, 0) : p.table[static_cast<std::size_t>(position) * half + at];
+    turn[i] = is_value ? make_float2(1, 0) : turns[at];
     a[i] = __ldcg(x + at);  // another block of the same kernel may have written it
     b[i] = __ldcg(x + at + half);
     if (p.bias) {
@@ -63,12 +63,16 @@ __device__ __forceinline__ void finish_head(const HeadArguments& p, int row, int
     const float low = a[i] * turn[i].x - b[i] * turn[i].y;
     const float high = b[i] * turn[i].x + a[i] * turn[i].y;
     if (is_query) {
-      to[at] = low;
-      to[at + half] = high;
+      static_cast<float*>(to)[at] = low;
+      static_cast<float*>(to)[at + half] = high;
     } else {
       void* base = is_value ? p.cache.values : p.cache.keys;
       store_kv(base, p.cache.type, line + at, low);
       store_kv(base, p.cache.type, line + at + half, high);
+      if (to) {
+        store_kv(to, p.cache.type, static_cast<std::size_t>(at), low);
+        store_kv(to, p.cache.type, static_cast<std::size_t>(at + half), high);
+      }
     }
   }
 }

@@ -16,7 +16,7 @@ namespace {
 constexpr int kClusterBlocks = 16;
 // Below this many bytes a layer, one cluster has done its products before blocks all over the device have met.
 constexpr std::size_t kClusterBytes = std::size_t{16} << 20;
-constexpr int kStaticBytes = 10 * 1024;  // of the kernel's own shared arrays, rounded up
+constexpr int kStaticBytes = 14 * 1024;  // of the kernel's own shared arrays, rounded up
 
 int number(const char* name, int otherwise) {
   const char* text = std::getenv(name);
@@ -60,12 +60,16 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   p.members = p.clustered ? kClusterBlocks : limits().multiprocessors;
   p.layer_count = shape.layers, p.count = count, p.width = shape.width, p.window = shape.window, p.eps = shape.eps;
   p.shape = heads, p.rope = reinterpret_cast<const float2*>(shape.rope);
-  p.splits = std::clamp(p.members / heads.kv_heads, 1, 64);
+  p.splits = std::clamp(p.members / heads.kv_heads - 1, 1, 63);  // and one block more for the window
 
   // Shared memory of a block: x, the sums, and what is left for weights on their way.
   const int column_tiles = count <= 4 ? 1 : 2;
   const auto group = static_cast<std::size_t>(heads.heads / heads.kv_heads);
-  std::size_t columns = (kMaxHeadGroup * static_cast<std::size_t>(heads.head_dim) + kPassWarps * kPassHeads * static_cast<std::size_t>(heads.head_dim + 2)) * sizeof(float);
+  const auto dim = static_cast<std::size_t>(heads.head_dim);
+  const std::size_t scratch = align((kMaxHeadGroup * dim + kPassWarps * kPassHeads * (dim + 2)) * sizeof(float) + 4 * dim);
+  const std::size_t pages = 4 * kPage * dim * (layers[0].cache.type == Type::fp8 ? 1 : 2);  // two, with keys and values
+  // A single row's pages come while its products use x; those of several rows take turns with x.
+  std::size_t columns = scratch + (count == 1 ? 0 : pages);
   std::size_t bias = 0, sums = 0;
   for (int m = 0; m < kPassMatrices; ++m) {
     const Matrix& matrix = matrix_of(layers[0], m);
@@ -84,22 +88,23 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
     sums = std::max(sums, static_cast<std::size_t>(ceil_div(out.row_tiles, out.ranges) + kPassWarps - 1) * static_cast<std::size_t>(count) * 16 * sizeof(float));
   }
   const auto room = static_cast<std::size_t>(std::max(0, limits().shared_bytes - kStaticBytes));
-  const std::size_t other = align(columns) + align(bias) + align(sums);
+  const std::size_t other = align(columns) + (count == 1 ? pages : 0) + align(bias) + align(sums);
   // Few large chunks where there is room; a warp needs two to fetch one while it uses the other.
-  p.chunk = number("LOOPD_PASS_CHUNK", p.clustered ? 4 : 8);
+  p.chunk = number("LOOPD_PASS_CHUNK", 4);
   const auto ring_bytes = [&] { return static_cast<std::size_t>(kPassWarps * p.chunk) * 544; };
   while (p.chunk > 1 && other + 2 * ring_bytes() > room) p.chunk /= 2;
   if (other + ring_bytes() > room) return plan;
   p.stages = static_cast<int>(std::min<std::size_t>((room - other) / ring_bytes(), static_cast<std::size_t>(std::min(kPassStages, number("LOOPD_PASS_STAGES", kPassStages)))));
   p.columns_at = static_cast<int>(align(static_cast<std::size_t>(p.stages) * ring_bytes()));
-  p.bias_at = p.columns_at + static_cast<int>(align(columns));
+  p.pages_at = p.columns_at + static_cast<int>(count == 1 ? align(columns) : scratch);
+  p.bias_at = p.columns_at + static_cast<int>(align(columns) + (count == 1 ? pages : 0));
   p.sums_at = p.bias_at + static_cast<int>(align(bias));
   plan.shared = static_cast<std::size_t>(p.sums_at) + align(sums);
   if (plan.shared > room) {
     --p.stages;
     if (p.stages < 1) return plan;
     const int less = static_cast<int>(align(static_cast<std::size_t>(p.stages) * ring_bytes())) - p.columns_at;
-    p.columns_at += less, p.bias_at += less, p.sums_at += less;
+    p.columns_at += less, p.pages_at += less, p.bias_at += less, p.sums_at += less;
     plan.shared = static_cast<std::size_t>(static_cast<long long>(plan.shared) + less);
   }
 

@@ -39,7 +39,8 @@ struct Block {
   const int* loop;   // [count], and so on: rows.loop, rows.position, rows.first in shared memory
   const int* position;
   const int* first;
-  const Cut* cut;     // [count]
+  const Cut* cut;       // [count]
+  const float2* turns;  // [count][head_dim / 2]
   long long* clocks;  // [kPassLaps + 1], the last when a lap began
 
   __device__ __forceinline__ void lap(int step) const {
@@ -270,7 +271,7 @@ __device__ __forceinline__ void add_partial(const Block& b, int splits) {
 
 // ---- Attention
 
-// One part of a (row, kv head): sums [G][D], largest scores [G], totals [G], gates [G].
+// One part of a (row, kv head): sums [G][D], totals [G], largest scores [G], gates [G].
 __device__ __forceinline__ float* part_of(const PassArguments& p, int row, int kv_head, int part) {
   const int group = p.shape.heads / p.shape.kv_heads;
   return p.parts + static_cast<std::size_t>((row * p.shape.kv_heads + kv_head) * (p.splits + 1) + part) * static_cast<std::size_t>(group * (p.shape.head_dim + 3));
@@ -281,42 +282,104 @@ struct AttentionScratch {
   float query[kMaxHeadGroup][D];
   float out[kPassWarps][kPassHeads][D];
   float largest[kPassWarps][kPassHeads], total[kPassWarps][kPassHeads];
+  __align__(16) unsigned char fresh[2][D * 2];  // the new key and value, as the cache has them
 };
 
 constexpr float kPassNoScore = -1e30f;  // finite, so that differences of two of them are 0 and not NaN
 
-// An online softmax over one part of a context, for all query heads that share a kv head.
+// What a block attends to at once: one part of the context of a (row, kv head), by whole pages.
+struct Unit {
+  int row, kv_head, part;
+  bool local;         // the window of the row's own loop; otherwise KV1
+  int begin, end;     // positions
+  int first_page, pages;
+  const int* table;
+};
+
+// The unit of that number over all rows, which is the same in all layers. False: there are fewer.
+__device__ __forceinline__ bool find_unit(const Block& b, int number, Unit& unit) {
+  const PassArguments& p = b.p;
+#pragma unroll 1
+  for (int row = 0; row < p.count; ++row) {
+    if (b.loop[row] == 0) continue;
+    const Cut cut = b.cut[row];
+    const int units = (cut.busy + (cut.dual ? 1 : 0)) * p.shape.kv_heads;
+    if (number >= units) {
+      number -= units;
+      continue;
+    }
+    const int position = b.position[row];
+    unit.row = row;
+    unit.part = number / p.shape.kv_heads;
+    unit.kv_head = number - unit.part * p.shape.kv_heads;
+    unit.local = unit.part == cut.busy;
+    unit.begin = unit.local ? max(max(0, position + 1 - p.window), b.first[row]) : unit.part * cut.pages_each * kPage;
+    unit.end = unit.local ? position + 1 : min(position + 1, (unit.part + 1) * cut.pages_each * kPage);
+    unit.first_page = unit.begin / kPage;
+    unit.pages = (unit.end - 1) / kPage + 1 - unit.first_page;
+    unit.table = page_table(p.rows, row, unit.local ? b.loop[row] : 1);
+    return true;
+  }
+  return false;
+}
+
+// Pages of keys and values on their way through shared memory, two at a time. All threads hold the same numbers.
 template <int D, typename Element>
-__device__ __forceinline__ void attend(const Block& b, const PassLayer& layer, const HeadArguments& heads, int row, int kv_head, int part, const Cut& cut) {
+struct Pages {
+  static constexpr uint32_t kBytes = kPage * D * sizeof(Element);  // of a kv head's keys in a page, which lie together
+  unsigned char* memory;  // [2][keys, values]
+  uint32_t barriers;      // [2]
+  uint32_t asked = 0, used = 0;
+
+  __device__ __forceinline__ void ask(const Block& b, const KvCache& cache, const Unit& unit, int i) {
+    const uint32_t slot = asked++ % 2;
+    if (b.tid != 0) return;
+    const std::size_t from = kv_offset(unit.table[unit.first_page + i], 0, unit.kv_head, b.p.shape) * sizeof(Element);
+    const uint32_t to = shared_address(memory) + slot * 2 * kBytes;
+    // Others may have written the keys (and this block what lay here before) without the copy engine.
+    asm volatile("fence.proxy.async;" ::: "memory");
+    barrier_expect(barriers + slot * 8, 2 * kBytes);
+    bulk_copy(to, static_cast<const unsigned char*>(cache.keys) + from, kBytes, barriers + slot * 8);
+    bulk_copy(to + kBytes, static_cast<const unsigned char*>(cache.values) + from, kBytes, barriers + slot * 8);
+  }
+  __device__ __forceinline__ void ask_first(const Block& b, const KvCache& cache, const Unit& unit) {
+    ask(b, cache, unit, 0);
+    if (unit.pages > 1) ask(b, cache, unit, 1);
+  }
+  __device__ __forceinline__ const Element* take() {
+    const uint32_t slot = used % 2;
+    while (!barrier_passed(barriers + slot * 8, used / 2 % 2)) {
+    }
+    ++used;
+    return reinterpret_cast<const Element*>(memory + slot * 2 * kBytes);
+  }
+};
+
+// An online softmax over a unit, for all query heads that share its kv head. Its first pages have been asked for.
+template <int D, typename Element>
+__device__ __forceinline__ void attend(const Block& b, Pages<D, Element>& pages, const PassLayer& layer, const HeadArguments& heads, const Unit& unit) {
   constexpr int kLanes = D / 8;  // a key lies over that many lanes
   constexpr int kKeys = 32 / kLanes;
-  constexpr int kAtOnce = 2;  // more would not fit the registers
+  constexpr int kAtOnce = 2;
   const PassArguments& p = b.p;
   AttentionScratch<D>& scratch = *reinterpret_cast<AttentionScratch<D>*>(b.columns);
   const int group = p.shape.heads / p.shape.kv_heads;
+  const int row = unit.row;
   const int position = b.position[row];
   const int loop = b.loop[row];
-  const bool local = part == cut.busy;
   const float* qkv = p.qkv + static_cast<std::size_t>(row) * static_cast<std::size_t>((p.shape.heads + 2 * p.shape.kv_heads) * D);
+  const float2* turns = b.turns + row * (D / 2);
+  // The one unit that sees the row's new key writes it. With several rows all keys were written before.
+  const bool writes = p.count == 1 && unit.end == position + 1 && (loop == 1 || unit.local);
   if (b.warp < group) {
-    const int head = kv_head * group + b.warp;
-    finish_head(heads, row, head, b.lane, qkv + head * D, scratch.query[b.warp]);
-  } else if (p.count == 1 && b.warp < group + 2 && (loop == 1 ? part == cut.busy - 1 : local)) {
-    // The one part that sees the new key writes it. With several rows all keys were written before.
-    const int head = p.shape.heads + kv_head + (b.warp - group) * p.shape.kv_heads;
-    finish_head(heads, row, head, b.lane, qkv + head * D, nullptr);
+    const int head = unit.kv_head * group + b.warp;
+    finish_head(heads, row, head, b.lane, qkv + head * D, turns, scratch.query[b.warp]);
+  } else if (writes && b.warp < group + 2) {
+    const int head = p.shape.heads + unit.kv_head + (b.warp - group) * p.shape.kv_heads;
+    finish_head(heads, row, head, b.lane, qkv + head * D, turns, scratch.fresh[b.warp - group]);
   }
   __syncthreads();
 
-  int begin = part * cut.pages_each * kPage;
-  int end = min(position + 1, begin + cut.pages_each * kPage);
-  if (local) {
-    begin = max(max(0, position + 1 - p.window), b.first[row]);
-    end = position + 1;
-  }
-  const int* table = page_table(p.rows, row, local ? loop : 1);
-  const auto* keys = static_cast<const Element*>(layer.cache.keys);
-  const auto* values = static_cast<const Element*>(layer.cache.values);
   // Warps share the keys, and where there are many heads also those.
   const int teams = (group + kPassHeads - 1) / kPassHeads;  // 1, 2 or 3
   const int heads_each = teams == 1 ? group : teams == 2 ? (group + 1) / 2 : (group + 2) / 3;
@@ -339,56 +402,68 @@ __device__ __forceinline__ void attend(const Block& b, const PassLayer& layer, c
       out[h][i] = 0;
     }
   }
-  for (int base = begin; base < end && own_heads > 0; base += warps_each * kKeys * kAtOnce) {
-    decltype(load_eight(keys)) key[kAtOnce]{}, val[kAtOnce]{};
-    bool seen[kAtOnce];
+#pragma unroll 1
+  for (int page = 0; page < unit.pages; ++page) {
+    const Element* keys = pages.take();
+    const Element* values = keys + kPage * D;
+    const int start = (unit.first_page + page) * kPage;
+#pragma unroll 1
+    for (int base = (b.warp - team * warps_each) * kKeys + slot; base - slot < kPage && own_heads > 0; base += warps_each * kKeys * kAtOnce) {
+      decltype(load_eight(keys)) key[kAtOnce]{}, val[kAtOnce]{};
+      bool seen[kAtOnce];
 #pragma unroll
-    for (int u = 0; u < kAtOnce; ++u) {
-      const int at = base + (u * warps_each + (b.warp - team * warps_each)) * kKeys + slot;
-      seen[u] = at < end;
-      if (seen[u]) {
-        const std::size_t from = kv_offset(table[at / kPage], at, kv_head, p.shape) + static_cast<std::size_t>(dim);
-        key[u] = load_eight(keys + from);
-        val[u] = load_eight(values + from);
+      for (int u = 0; u < kAtOnce; ++u) {
+        const int line = base + u * warps_each * kKeys;
+        const int at = start + line;
+        seen[u] = line < kPage && at >= unit.begin && at < unit.end;
+        if (seen[u]) {
+          const bool fresh = writes && at == position;
+          key[u] = load_eight(fresh ? reinterpret_cast<const Element*>(scratch.fresh[0]) + dim : keys + line * D + dim);
+          val[u] = load_eight(fresh ? reinterpret_cast<const Element*>(scratch.fresh[1]) + dim : values + line * D + dim);
+        }
       }
-    }
-    float score[kAtOnce][kPassHeads];
+      float score[kAtOnce][kPassHeads];
 #pragma unroll
-    for (int u = 0; u < kAtOnce; ++u) {
-      float k[8];
-      unpack_eight(k, key[u]);
+      for (int u = 0; u < kAtOnce; ++u) {
+        float k[8];
+        unpack_eight(k, key[u]);
+#pragma unroll
+        for (int h = 0; h < kPassHeads; ++h) {
+          float sum = 0;
+#pragma unroll
+          for (int i = 0; i < 8; ++i) sum += q[h][i] * k[i];
+#pragma unroll
+          for (int offset = kLanes / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+          score[u][h] = seen[u] ? sum : kPassNoScore;
+        }
+      }
 #pragma unroll
       for (int h = 0; h < kPassHeads; ++h) {
-        float sum = 0;
+        float most = largest[h];
 #pragma unroll
-        for (int i = 0; i < 8; ++i) sum += q[h][i] * k[i];
+        for (int u = 0; u < kAtOnce; ++u) most = fmaxf(most, score[u][h]);
+        const float shrink = exp2f(largest[h] - most);
+        largest[h] = most;
+        total[h] *= shrink;
 #pragma unroll
-        for (int offset = kLanes / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
-        score[u][h] = seen[u] ? sum : kPassNoScore;
+        for (int i = 0; i < 8; ++i) out[h][i] *= shrink;
+      }
+#pragma unroll
+      for (int u = 0; u < kAtOnce; ++u) {
+        float v[8];
+        unpack_eight(v, val[u]);
+#pragma unroll
+        for (int h = 0; h < kPassHeads; ++h) {
+          const float weight = seen[u] ? exp2f(score[u][h] - largest[h]) : 0.0f;
+          total[h] += weight;
+#pragma unroll
+          for (int i = 0; i < 8; ++i) out[h][i] += weight * v[i];
+        }
       }
     }
-#pragma unroll
-    for (int h = 0; h < kPassHeads; ++h) {
-      float most = largest[h];
-#pragma unroll
-      for (int u = 0; u < kAtOnce; ++u) most = fmaxf(most, score[u][h]);
-      const float shrink = exp2f(largest[h] - most);
-      largest[h] = most;
-      total[h] *= shrink;
-#pragma unroll
-      for (int i = 0; i < 8; ++i) out[h][i] *= shrink;
-    }
-#pragma unroll
-    for (int u = 0; u < kAtOnce; ++u) {
-      float v[8];
-      unpack_eight(v, val[u]);
-#pragma unroll
-      for (int h = 0; h < kPassHeads; ++h) {
-        const float weight = seen[u] ? exp2f(score[u][h] - largest[h]) : 0.0f;
-        total[h] += weight;
-#pragma unroll
-        for (int i = 0; i < 8; ++i) out[h][i] += weight * v[i];
-      }
+    if (page + 2 < unit.pages) {
+      __syncthreads();  // all are done with this page
+      pages.ask(b, layer.cache, unit, page + 2);
     }
   }
   // The warp's key slots, then the block's warps.
@@ -417,31 +492,39 @@ __device__ __forceinline__ void attend(const Block& b, const PassLayer& layer, c
     }
   }
   __syncthreads();
-  float* to = part_of(p, row, kv_head, local ? p.splits : part);
-  for (int i = b.tid; i < group * (D + 1); i += kPassThreads) {
-    const bool sums = i < group * D;
-    const int head = sums ? i / D : i - group * D;
-    const int own_team = (head >= heads_each) + (head >= 2 * heads_each);
-    const int first_warp = own_team * warps_each;
-    const int h = head - own_team * heads_each;
-    float most = kPassNoScore;
-    for (int w = first_warp; w < first_warp + warps_each; ++w) most = fmaxf(most, scratch.largest[w][h]);
-    float sum = 0;
-    for (int w = first_warp; w < first_warp + warps_each; ++w) {
-      sum += exp2f(scratch.largest[w][h] - most) * (sums ? scratch.out[w][h][i % D] : scratch.total[w][h]);
+  float* to = part_of(p, row, unit.kv_head, unit.local ? p.splits : unit.part);
+  if (b.warp < group) {
+    // A warp a head: its warps' factors once, then the sums.
+    const int own_team = (b.warp >= heads_each) + (b.warp >= 2 * heads_each);
+    const int h = b.warp - own_team * heads_each;
+    const int w = own_team * warps_each + b.lane;
+    const float own_largest = b.lane < warps_each ? scratch.largest[w][h] : kPassNoScore;
+    const float most = warp_max(own_largest);
+    const float factor = exp2f(own_largest - most);
+    const float whole = warp_sum(b.lane < warps_each ? factor * scratch.total[w][h] : 0.0f);
+    float sum[D / 32] = {};
+#pragma unroll 4
+    for (int i = 0; i < warps_each; ++i) {
+      const float f = __shfl_sync(0xffffffffu, factor, i);
+#pragma unroll
+      for (int d = 0; d < D / 32; ++d) sum[d] += f * scratch.out[own_team * warps_each + i][h][b.lane + d * 32];
     }
-    to[i] = sum;
-    if (!sums) to[i + group] = most;
+#pragma unroll
+    for (int d = 0; d < D / 32; ++d) to[b.warp * D + b.lane + d * 32] = sum[d];
+    if (b.lane == 0) {
+      to[group * D + b.warp] = whole;
+      to[group * (D + 1) + b.warp] = most;
+    }
+    if (unit.local) {
+      const int head = unit.kv_head * group + b.warp;
+      const float* weight = gain_of(layer.gate_weight, loop) + head * D;
+      float dot = 0;
+#pragma unroll
+      for (int d = 0; d < D / 32; ++d) dot += scratch.query[b.warp][b.lane + d * 32] * weight[b.lane + d * 32];
+      dot = warp_sum(dot) + gain_of(layer.gate_bias, loop)[head];
+      if (b.lane == 0) to[group * (D + 2) + b.warp] = 1 / (1 + expf(-dot));
+    }
   }
-  if (local && b.warp < group) {
-    const int head = kv_head * group + b.warp;
-    const float* weight = gain_of(layer.gate_weight, loop) + head * D;
-    float dot = 0;
-    for (int i = b.lane; i < D; i += 32) dot += scratch.query[b.warp][i] * weight[i];
-    dot = warp_sum(dot) + gain_of(layer.gate_bias, loop)[head];
-    if (b.lane == 0) to[group * (D + 2) + b.warp] = 1 / (1 + expf(-dot));
-  }
-  __syncthreads();  // before the scratch is used again
 }
 
 // mixed = the parts of each (row, head), merged: sum_s e^(m_s - m) o_s / sum_s e^(m_s - m) l_s, and mixed by the gate.
@@ -496,45 +579,23 @@ __device__ __forceinline__ void merge(const Block& b) {
   }
 }
 
-// Asks for what this block will attend to first to be in L2 by then.
-template <int D, typename Element>
-__device__ __forceinline__ void prefetch_context(const Block& b, const PassLayer& layer) {
-  constexpr int kPages = 8;
-  const PassArguments& p = b.p;
-  int unit = b.member;
-#pragma unroll 1
-  for (int row = 0; row < p.count; ++row) {
-    if (b.loop[row] == 0) continue;
-    const Cut cut = b.cut[row];
-    const int units = (cut.busy + (cut.dual ? 1 : 0)) * p.shape.kv_heads;
-    if (unit >= units) {
-      unit -= units;
-      continue;
-    }
-    const int part = unit / p.shape.kv_heads;
-    const int last = b.position[row] / kPage;
-    const int page = (part == cut.busy ? max(0, b.position[row] + 1 - p.window) / kPage : part * cut.pages_each) + b.tid / 2;
-    if (b.tid / 2 >= min(kPages, part == cut.busy ? kPages : cut.pages_each) || page > last) return;
-    const int* table = page_table(p.rows, row, part == cut.busy ? b.loop[row] : 1);
-    const auto* from = static_cast<const Element*>(b.tid % 2 ? layer.cache.values : layer.cache.keys);
-    prefetch_l2(from + kv_offset(table[page], 0, unit - part * p.shape.kv_heads, p.shape), static_cast<uint32_t>(kPage * D * sizeof(Element)));
-    return;
-  }
-}
+__device__ __forceinline__ void prefetch_line(const void* address) { asm volatile("prefetch.global.L2 [%0];" ::"l"(address) : "memory"); }
 
-// The gains of the rows' loops, each block a piece.
-__device__ __forceinline__ void prefetch_gain(const Block& b, const Gain& gain) {
+// The gains of the rows' loops, each block a piece; and the small vectors of attention. They come from memory once a layer,
+// which takes longer than the step that needs them.
+__device__ __forceinline__ void prefetch_gain(const Block& b, const Gain& gain, int width) {
   const int at = (b.member * kPassThreads + b.tid) * 32;  // a line each
-  if (at >= b.p.width) return;
-  for (int row = 0; row < (gain.stride > 0 ? b.p.count : 1); ++row) asm volatile("prefetch.global.L2 [%0];" ::"l"(gain_of(gain, b.loop[row]) + at) : "memory");
+  if (!gain.data || at >= width) return;
+#pragma unroll 1
+  for (int row = 0; row < (gain.stride > 0 ? b.p.count : 1); ++row) prefetch_line(gain_of(gain, b.loop[row]) + at);
 }
 
 template <int D, typename Element>
-__device__ __forceinline__ void attention_step(const Block& b, const PassLayer& layer) {
+__device__ __forceinline__ void attention_step(const Block& b, Pages<D, Element>& pages, const PassLayer& layer, Unit unit, bool has_unit) {
   const PassArguments& p = b.p;
   Rows rows = p.rows;
   rows.position = const_cast<int*>(b.position), rows.loop = const_cast<int*>(b.loop);
-  const HeadArguments heads{layer.cache, layer.qkv_bias, layer.q_gain, layer.k_gain, p.rope, rows, p.shape, p.eps};
+  const HeadArguments heads{layer.cache, layer.qkv_bias, layer.q_gain, layer.k_gain, rows, p.shape, p.eps};
   const int width = (p.shape.heads + 2 * p.shape.kv_heads) * D;
   if (p.count > 1) {
     // Rows may be of one session: all keys and values are written before any are read.
@@ -542,23 +603,20 @@ __device__ __forceinline__ void attention_step(const Block& b, const PassLayer& 
     for (int i = b.member * kPassWarps + b.warp; i < p.count * 2 * p.shape.kv_heads; i += p.members * kPassWarps) {
       const int row = i / (2 * p.shape.kv_heads);
       const int head = p.shape.heads + i - row * 2 * p.shape.kv_heads;
-      if (b.loop[row] != 0) finish_head(heads, row, head, b.lane, p.qkv + static_cast<std::size_t>(row) * width + head * D, nullptr);
+      if (b.loop[row] != 0) finish_head(heads, row, head, b.lane, p.qkv + static_cast<std::size_t>(row) * width + head * D, b.turns + row * (D / 2), nullptr);
     }
+    asm volatile("fence.proxy.async;" ::: "memory");
     b.meet();
+    if (has_unit) pages.ask_first(b, layer.cache, unit);
   }
   b.lap(16);
-  int unit = b.member;
 #pragma unroll 1
-  for (int row = 0; row < p.count; ++row) {
-    if (b.loop[row] == 0) continue;
-    const Cut cut = b.cut[row];
-    const int units = (cut.busy + (cut.dual ? 1 : 0)) * p.shape.kv_heads;
-#pragma unroll 1
-    for (; unit < units; unit += p.members) {
-      const int part = unit / p.shape.kv_heads;
-      attend<D, Element>(b, layer, heads, row, unit - part * p.shape.kv_heads, part, cut);
-    }
-    unit -= units;
+  for (int number = b.member; has_unit; ) {
+    attend<D, Element>(b, pages, layer, heads, unit);
+    number += p.members;
+    has_unit = find_unit(b, number, unit);
+    __syncthreads();  // before the scratch is used again
+    if (has_unit) pages.ask_first(b, layer.cache, unit);
   }
   b.lap(17);
   b.meet();
@@ -600,10 +658,12 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
   __shared__ float squares[kMaxPassRows * kPassWarps], row_scale[kMaxPassRows];
   __shared__ int loop[kMaxPassRows], position[kMaxPassRows], first[kMaxPassRows];
   __shared__ Cut cut[kMaxPassRows];
+  __shared__ float2 turns[kMaxPassRows * D / 2];
+  __shared__ __align__(8) unsigned long long page_barriers[2];
   __shared__ long long clocks[kPassLaps + 1];
   const int tid = static_cast<int>(threadIdx.x);
   const Block b{p, static_cast<int>(blockIdx.x), tid, tid / 32, tid % 32, shared + p.columns_at, reinterpret_cast<float*>(shared + p.bias_at),
-                reinterpret_cast<float*>(shared + p.sums_at), parts, squares, row_scale, loop, position, first, cut, clocks};
+                reinterpret_cast<float*>(shared + p.sums_at), parts, squares, row_scale, loop, position, first, cut, turns, clocks};
   const auto fetch_layer = [&](int i) {
     for (int word = b.lane; word < static_cast<int>(sizeof(PassLayer) / 4); word += 32) {
       reinterpret_cast<uint32_t*>(layer_memory[i % 2])[word] = reinterpret_cast<const uint32_t*>(p.layers + i)[word];
@@ -618,6 +678,7 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
   fill_parts(parts, p, b.member, tid);
   if (b.warp == 0) fetch_layer(0);
   if (tid < kPassWarps * kPassStages) barrier_init(shared_address(barriers + tid));
+  if (tid < 2) barrier_init(shared_address(page_barriers + tid));
   asm volatile("fence.mbarrier_init.release.cluster;\n\tfence.proxy.async.shared::cta;" ::: "memory");
   __syncthreads();
   Ring ring{p, parts, weights, shared + b.warp * p.stages * p.chunk * 544, shared_address(barriers + b.warp * kPassStages), b.warp, b.lane};
@@ -630,7 +691,11 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
     first[tid] = p.rows.first ? p.rows.first[tid] : 0;
     cut[tid] = cut_of(p, position[tid], loop[tid]);
   }
+  for (int i = tid; i < p.count * (D / 2); i += kPassThreads) turns[i] = p.rope[static_cast<std::size_t>(p.rows.position[i / (D / 2)]) * (D / 2) + i % (D / 2)];
   __syncthreads();
+  Pages<D, Element> pages{shared + p.pages_at, shared_address(page_barriers)};
+  Unit unit;
+  const bool has_unit = find_unit(b, b.member, unit);
   if (tid == 0) clocks[kPassLaps] = clock64();
 
   // The steps share their code: what is used once a layer must be fetched again and again if all of it does not fit the
@@ -644,10 +709,15 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
       const Step step = step_of<D>(p, layer, matrix, b.member);
       const Share share = parts.share[matrix];
       if (matrix == 0) {
-        prefetch_context<D, Element>(b, layer);
-        prefetch_gain(b, layer.attention_gain);
+        // One row: its context but for the new key is there already.
+        if (p.count == 1 && has_unit) pages.ask_first(b, layer.cache, unit);
+        prefetch_gain(b, layer.attention_gain, p.width);
+        prefetch_gain(b, layer.gate_weight, p.shape.heads * D);
+        prefetch_gain(b, layer.gate_bias, p.shape.heads);
+        prefetch_gain(b, layer.q_gain, D);
+        prefetch_gain(b, layer.k_gain, D);
       } else if (matrix == kGateUp && i + 1 < p.layer_count) {
-        prefetch_gain(b, reinterpret_cast<const PassLayer*>(layer_memory[(i + 1) % 2])->input_gain);
+        prefetch_gain(b, reinterpret_cast<const PassLayer*>(layer_memory[(i + 1) % 2])->input_gain, p.width);
       }
       stage<N>(b, step.x, p.matrix[matrix].cols, share.first_k * kTileCols, share.ks * kTileCols, step.gain);
       b.lap(matrix * 4);
@@ -663,7 +733,7 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
       b.lap(matrix * 4 + 2);
       b.meet();
       b.lap(matrix * 4 + 3);
-      if (matrix == 0) attention_step<D, Element>(b, layer);
+      if (matrix == 0) attention_step<D, Element>(b, pages, layer, unit, has_unit);
       if (matrix == kDown && p.matrix[kDown].splits > 1) {
         add_partial(b, p.matrix[kDown].splits);
         b.lap(21);

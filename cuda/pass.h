@@ -47,7 +47,7 @@ struct PassArguments {
   int members;          // blocks
   bool clustered;       // all blocks are one cluster and meet at its barrier; otherwise through memory
   long long* clocks;    // null, or [kPassLaps] that get the cycles which block 0 spent on each step
-  int columns_at, bias_at, sums_at;  // bytes into shared memory
+  int columns_at, pages_at, bias_at, sums_at;  // bytes into shared memory
   float eps;
 };
 

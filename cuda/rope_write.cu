@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kWarps = 4;
 
-__global__ void rope_write_kernel(float* qkv, HeadArguments p) {
+__global__ void rope_write_kernel(float* qkv, const float2* table, HeadArguments p) {
   let_next_start();
   wait_for_previous();
   const int row = static_cast<int>(blockIdx.x);
@@ -18,7 +18,7 @@ __global__ void rope_write_kernel(float* qkv, HeadArguments p) {
   const int all_heads = p.shape.heads + 2 * p.shape.kv_heads;
   if (head >= all_heads || p.rows.loop[row] == 0) return;
   float* x = qkv + (static_cast<std::size_t>(row) * all_heads + head) * p.shape.head_dim;
-  finish_head(p, row, head, static_cast<int>(threadIdx.x) % 32, x, x);
+  finish_head(p, row, head, static_cast<int>(threadIdx.x) % 32, x, table + static_cast<std::size_t>(p.rows.position[row]) * (p.shape.head_dim / 2), x);
 }
 
 }  // namespace
@@ -27,8 +27,8 @@ void rope_write(Stream stream, float* qkv, const KvCache& cache, const float* bi
                 const Rows& rows, int count, const HeadShape& shape, float eps) {
   if (shape.head_dim > 128 || shape.head_dim % 8 != 0) return fail("rope_write: head_dim " + std::to_string(shape.head_dim) + "; it takes multiples of 8 up to 128");
   const int heads = shape.heads + 2 * shape.kv_heads;
-  const HeadArguments p{cache, bias, q_gain, k_gain, reinterpret_cast<const float2*>(table), rows, shape, eps};
-  launch("rope_write", stream, rope_write_kernel, dim3(static_cast<unsigned>(count), static_cast<unsigned>((heads + kWarps - 1) / kWarps)), dim3(kWarps * 32), 0, qkv, p);
+  const HeadArguments p{cache, bias, q_gain, k_gain, rows, shape, eps};
+  launch("rope_write", stream, rope_write_kernel, dim3(static_cast<unsigned>(count), static_cast<unsigned>((heads + kWarps - 1) / kWarps)), dim3(kWarps * 32), 0, qkv, reinterpret_cast<const float2*>(table), p);
 }
 
 }  // namespace cuda
