@@ -1,6 +1,6 @@
 """The GPU engine's peer: PyTorch decoding the same synthetic shapes, compiled and replayed as a CUDA graph.
 
-    python3 bench/peer_torch.py [--json] [--shapes default,40b] [--kinds int4,bf16] [--depths 2,1] [--context 16] [--layers N]
+    python3 bench/peer_torch.py [--json] [--shapes 40b,default] [--kinds int4,bf16] [--depths 2,1] [--context 16] [--layers N]
 
 One token at batch 1, weights random: torch.compile fuses what is between the products, the step is captured in a CUDA
 graph, so that Python costs nothing. bf16 weights, and int4 through torch's own weight-only product where it has one.
@@ -109,6 +109,7 @@ def make_step(shape, layers, depth, context, linear, head):
 def capture(step):
     """The step as a CUDA graph, compiled first."""
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())  # weights and the first token are made there
     with torch.cuda.stream(stream):
         for _ in range(3):
             step()
@@ -190,7 +191,7 @@ def measure(name, kind, depths, context, wanted_layers, copy):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--shapes", default="default,40b")
+    parser.add_argument("--shapes", default="40b,default")
     parser.add_argument("--kinds", default="int4,bf16")
     parser.add_argument("--depths", default="2,1")
     parser.add_argument("--context", type=int, default=16)

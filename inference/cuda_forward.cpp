@@ -37,6 +37,10 @@ std::size_t row_floats(const ModelConfig& config) {
   return 2 * of(config.hidden_size) + of(config.q_width() + 2 * config.kv_width()) + of(config.q_width()) + of(config.intermediate_size);
 }
 
+// Rows that one kernel runs all layers for. Wide models' products take more rows better one by one; narrow ones must not
+// change the kernel with the number of rows, because their results are promised not to (CudaLane::exact_batches).
+int rows_at_once(const ModelConfig& config) { return config.hidden_size <= 2560 ? cuda::kMaxPassRows : cuda::kMaxPassRows / 2; }
+
 int parts(const ModelConfig& config) { return config.hidden_size < kExactBelow ? 3 : 1; }
 
 std::size_t decode_workspace(const cuda::Api& api, const ModelConfig& config, const CudaWeights& weights) {
@@ -206,7 +210,8 @@ void CudaForward::launch(std::array<cuda::Graph, 5>& graphs, std::size_t count, 
 
 void CudaForward::pass(std::span<const CudaRow> rows) {
   // Rows of one lane come in the order of their positions, so a second half finds the keys of the first.
-  const std::size_t most = pass_workspace_.bytes > 0 ? cuda::kMaxPassRows : kRows;
+  const bool narrow = rows_at_once(model_.config) == cuda::kMaxPassRows;
+  const std::size_t most = pass_workspace_.bytes > 0 && narrow ? cuda::kMaxPassRows : kRows;
   for (; !rows.empty(); rows = rows.subspan(std::min(most, rows.size()))) some_rows(rows.first(std::min(most, rows.size())));
 }
 
@@ -227,11 +232,12 @@ void CudaForward::record_pass(int count) {
   api_.gather_states(stream_, state_, states_, block_->from, count, width);
   api_.enter(stream_, hidden_, state_, weights_.embedding, weights_.loop_input_norm, weights_.loop_state_norm, rows, count, width, eps);
 
-  if (pass_workspace_.bytes > 0) {
+  const bool at_once = pass_workspace_.bytes > 0 && count <= rows_at_once(config);
+  if (at_once) {
     // The same as below.
     api_.pass(stream_, hidden_, pass_shape_, pass_layers_.data(), rows, count, pass_workspace_);
   }
-  for (std::size_t i = 0; i < weights_.layers.size() && pass_workspace_.bytes == 0; ++i) {
+  for (std::size_t i = 0; i < weights_.layers.size() && !at_once; ++i) {
     const CudaLayer& layer = weights_.layers[i];
     // Queries, keys and values, normed per head where the model does so, then rotated by their absolute position. Keys and
     // values join their loop's cache before attention, so that a token sees itself.
