@@ -61,6 +61,8 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   p.layer_count = shape.layers, p.count = count, p.width = shape.width, p.window = shape.window, p.eps = shape.eps;
   p.shape = heads, p.rope = reinterpret_cast<const float2*>(shape.rope);
   p.splits = std::clamp(p.members / heads.kv_heads - 1, 1, 63);  // and one block more for the window
+  // Their factors lie where the sums do: at most 256 a row.
+  p.merge_late = p.clustered && heads.heads * (p.splits + 1) <= kPassWarps * 16 && p.splits < 32;
 
   // Shared memory of a block: x, the sums, and what is left for weights on their way.
   const int column_tiles = count <= 4 ? 1 : 2;
@@ -112,7 +114,7 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   const auto floats = [&](std::size_t n) { return align(n * sizeof(float)); };
   plan.at_qkv = kWorkspaceCounters + align(static_cast<std::size_t>(shape.layers) * sizeof(PassLayer));
   plan.at_parts = plan.at_qkv + floats(rows * static_cast<std::size_t>((heads.heads + 2 * heads.kv_heads) * heads.head_dim));
-  plan.at_mixed = plan.at_parts + floats(rows * static_cast<std::size_t>(heads.kv_heads * (p.splits + 1)) * group * static_cast<std::size_t>(heads.head_dim + 3));
+  plan.at_mixed = plan.at_parts + floats(rows * static_cast<std::size_t>(heads.kv_heads * (p.splits + 1)) * ((group * static_cast<std::size_t>(heads.head_dim + 3) + 3) / 4 * 4));
   plan.at_inner = plan.at_mixed + floats(rows * static_cast<std::size_t>(heads.heads * heads.head_dim));
   plan.at_partial = plan.at_inner + floats(rows * static_cast<std::size_t>(shape.inner));
   plan.end = plan.at_partial + (p.matrix[3].splits > 1 ? floats(rows * static_cast<std::size_t>(p.matrix[3].splits) * static_cast<std::size_t>(shape.width)) : 0);

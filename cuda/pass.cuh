@@ -71,34 +71,72 @@ struct Block {
   }
 };
 
+// One part of a (row, kv head): sums [G][D], totals [G], largest scores [G], gates [G]; padded to whole vectors.
+__device__ __forceinline__ int part_size(const PassArguments& p) { return (p.shape.heads / p.shape.kv_heads * (p.shape.head_dim + 3) + 3) / 4 * 4; }
+__device__ __forceinline__ float* part_of(const PassArguments& p, int row, int kv_head, int part) {
+  return p.parts + static_cast<std::size_t>((row * p.shape.kv_heads + kv_head) * (p.splits + 1) + part) * static_cast<std::size_t>(part_size(p));
+}
+
+// Four of what attention leaves for a row, from the parts of its head and their factors (see merge_factors()).
+template <int D>
+__device__ __forceinline__ float4 merged(const Block& b, int row, int at) {
+  const PassArguments& p = b.p;
+  const int group = p.shape.heads / p.shape.kv_heads;
+  const int head = at / D;
+  const int kv_head = head / group;
+  const float* part = part_of(p, row, kv_head, 0) + (head - kv_head * group) * D + at % D;
+  const float* factor = b.sums + (row * p.shape.heads + head) * (p.splits + 1);
+  const int size = part_size(p);
+  float4 sum = {0, 0, 0, 0};
+#pragma unroll 4
+  for (int s = 0; s <= p.splits; ++s) {
+    const float4 v = __ldcg(reinterpret_cast<const float4*>(part + s * size));
+    const float f = factor[s];
+    sum.x += f * v.x, sum.y += f * v.y, sum.z += f * v.z, sum.w += f * v.w;
+  }
+  return sum;
+}
+
 // Copies columns [k_begin, k_begin + k_count) of x into shared memory as bf16, hi and lo of each row side by side as two
 // columns, times the gain of the row's loop. `bias` gets -24 times the sum of every 64 of a column (see product()). The
-// norm's factor is the same for a whole row, so it comes last: from the sums of squares, over a whole row then.
-template <int N>
+// norm's factor is the same for a whole row, so it comes last: from the sums of squares, over a whole row then. Without x
+// the rows are what attention leaves.
+template <int N, int D>
 __device__ __forceinline__ void stage(const Block& b, const float* x, int cols, int k_begin, int k_count, const Gain& gain) {
-  constexpr int kTogether = 4;  // rows in flight at once
+  constexpr int kTogether = 4;  // in flight at once: that many rows, or pieces of one
   const int count = b.p.count;
+  const bool single = count == 1;
+  const int step = single ? kPassThreads * 4 : 0;
   const int stride = k_count + 32;
   __nv_bfloat16* columns = reinterpret_cast<__nv_bfloat16*>(b.columns);
+#pragma unroll 1
   for (int first = 0; first < count; first += kTogether) {
     float squares[kTogether] = {};
-    for (int base = b.warp * 128; base < k_count; base += kPassThreads * 4) {
-      const int at = base + b.lane * 4;
-      const bool inside = at < k_count;
+#pragma unroll 1
+    for (int base = b.warp * 128; base < k_count; base += single ? kTogether * step : kPassThreads * 4) {
       float4 v[kTogether];
 #pragma unroll
-      for (int r = 0; r < kTogether; ++r) {
-        v[r] = make_float4(0, 0, 0, 0);
-        if (inside && first + r < count) v[r] = __ldcg(reinterpret_cast<const float4*>(x + static_cast<std::size_t>(first + r) * cols + k_begin + at));
+      for (int j = 0; j < kTogether; ++j) {
+        const int row = single ? 0 : first + j;
+        const int at = base + j * step + b.lane * 4;
+        v[j] = make_float4(0, 0, 0, 0);
+        if (row < count && at < k_count) v[j] = x ? __ldcg(reinterpret_cast<const float4*>(x + static_cast<std::size_t>(row) * cols + k_begin + at)) : merged<D>(b, row, at);
       }
 #pragma unroll
-      for (int r = 0; r < kTogether; ++r) {
-        const int row = first + r;
-        if (row >= count) break;
+      for (int j = 0; j < kTogether; ++j) {
+        const int row = single ? 0 : first + j;
+        if (row >= count || base + j * step >= k_count) break;
+        const int at = base + j * step + b.lane * 4;
+        const bool inside = at < k_count;
         float4 scale = {1, 1, 1, 1};
         if (gain.data && inside) scale = *reinterpret_cast<const float4*>(gain_of(gain, b.loop[row]) + k_begin + at);
-        squares[r] += v[r].x * v[r].x + v[r].y * v[r].y + v[r].z * v[r].z + v[r].w * v[r].w;
-        const float x0 = v[r].x * scale.x, x1 = v[r].y * scale.y, x2 = v[r].z * scale.z, x3 = v[r].w * scale.w;
+        const float square = v[j].x * v[j].x + v[j].y * v[j].y + v[j].z * v[j].z + v[j].w * v[j].w;
+        if (single) {
+          squares[0] += square;
+        } else {
+          squares[j] += square;
+        }
+        const float x0 = v[j].x * scale.x, x1 = v[j].y * scale.y, x2 = v[j].z * scale.z, x3 = v[j].w * scale.w;
         const uint2 hi = {pack_bf16(x0, x1), pack_bf16(x2, x3)};
         const uint2 lo = {pack_bf16(x0 - bf16_low(hi.x), x1 - bf16_high(hi.x)), pack_bf16(x2 - bf16_low(hi.y), x3 - bf16_high(hi.y))};
         float hi_sum = bf16_low(hi.x) + bf16_high(hi.x) + (bf16_low(hi.y) + bf16_high(hi.y));
@@ -116,9 +154,10 @@ __device__ __forceinline__ void stage(const Block& b, const float* x, int cols, 
     }
     if (!gain.data) continue;
 #pragma unroll
-    for (int r = 0; r < kTogether; ++r) {
-      const float whole = warp_sum(squares[r]);
-      if (b.lane == 0 && first + r < count) b.squares[(first + r) * kPassWarps + b.warp] = whole;
+    for (int j = 0; j < kTogether; ++j) {
+      if (first + j >= count) break;
+      const float whole = warp_sum(squares[j]);
+      if (b.lane == 0) b.squares[(first + j) * kPassWarps + b.warp] = whole;
     }
   }
   __syncthreads();
@@ -270,12 +309,6 @@ __device__ __forceinline__ void add_partial(const Block& b, int splits) {
 }
 
 // ---- Attention
-
-// One part of a (row, kv head): sums [G][D], totals [G], largest scores [G], gates [G].
-__device__ __forceinline__ float* part_of(const PassArguments& p, int row, int kv_head, int part) {
-  const int group = p.shape.heads / p.shape.kv_heads;
-  return p.parts + static_cast<std::size_t>((row * p.shape.kv_heads + kv_head) * (p.splits + 1) + part) * static_cast<std::size_t>(group * (p.shape.head_dim + 3));
-}
 
 template <int D>
 struct AttentionScratch {
@@ -527,7 +560,62 @@ __device__ __forceinline__ void attend(const Block& b, Pages<D, Element>& pages,
   }
 }
 
-// mixed = the parts of each (row, head), merged: sum_s e^(m_s - m) o_s / sum_s e^(m_s - m) l_s, and mixed by the gate.
+// What each part of a (row, head) counts for: e^(m_s - m) / sum_s e^(m_s - m) l_s times the gate, and for the window its own
+// total and the gate's rest. Lane s and its like beyond 32 have part s; `window` is the same in all lanes.
+struct Factors {
+  float of[2], window;
+};
+
+__device__ __forceinline__ Factors factors_of(const Block& b, int row, int kv_head, int h) {
+  const PassArguments& p = b.p;
+  const Cut cut = b.cut[row];
+  const int group = p.shape.heads / p.shape.kv_heads;
+  const int sums = group * p.shape.head_dim;
+  const float* first = part_of(p, row, kv_head, 0);
+  const float* local = first + static_cast<std::size_t>(p.splits) * part_size(p);
+  float most[2], total[2], whole = 0, top = kPassNoScore;
+#pragma unroll
+  for (int j = 0; j < 2; ++j) {
+    const int s = b.lane + 32 * j;
+    const float* part = first + static_cast<std::size_t>(s) * part_size(p) + sums + h;
+    total[j] = s < cut.busy ? __ldcg(part) : 0.0f;
+    most[j] = s < cut.busy ? __ldcg(part + group) : kPassNoScore;
+    top = fmaxf(top, most[j]);
+  }
+  const float gate = cut.dual ? __ldcg(local + sums + 2 * group + h) : 1.0f;
+  const float local_total = cut.dual ? __ldcg(local + sums + h) : 1.0f;
+  top = warp_max(top);
+#pragma unroll
+  for (int j = 0; j < 2; ++j) {
+    most[j] = exp2f(most[j] - top);
+    whole += total[j] * most[j];
+  }
+  const float share = gate / warp_sum(whole);
+  return {{b.lane < cut.busy ? most[0] * share : 0.0f, b.lane + 32 < cut.busy ? most[1] * share : 0.0f}, (1 - gate) / local_total};
+}
+
+// The factors of all parts of all rows into `sums`, [row][head][splits + 1], by every block for itself: few parts only.
+__device__ __forceinline__ void merge_factors(const Block& b) {
+  const PassArguments& p = b.p;
+  const int group = p.shape.heads / p.shape.kv_heads;
+#pragma unroll 1
+  for (int i = b.warp; i < p.count * p.shape.heads; i += kPassWarps) {
+    const int row = i / p.shape.heads;
+    const int head = i - row * p.shape.heads;
+    float* to = b.sums + i * (p.splits + 1);
+    if (b.loop[row] == 0) {
+      if (b.lane <= p.splits) to[b.lane] = 0;
+      continue;
+    }
+    const int kv_head = head / group;
+    const Factors factors = factors_of(b, row, kv_head, head - kv_head * group);
+    if (b.lane < p.splits) to[b.lane] = factors.of[0];
+    if (b.lane == p.splits) to[b.lane] = b.cut[row].dual ? factors.window : 0.0f;
+  }
+  __syncthreads();
+}
+
+// mixed = the parts of each (row, head), merged: each block some heads.
 template <int D>
 __device__ __forceinline__ void merge(const Block& b) {
   constexpr int kDims = D / 32;
@@ -541,38 +629,19 @@ __device__ __forceinline__ void merge(const Block& b) {
     const Cut cut = b.cut[row];
     const int kv_head = head / group;
     const int h = head - kv_head * group;
-    const float* first = part_of(p, row, kv_head, 0);
-    const int part_size = group * (D + 3);
-    float most[2], share[2], whole = 0, top = kPassNoScore;
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      const int s = b.lane + 32 * j;
-      const float* part = first + static_cast<std::size_t>(s) * part_size + group * D + h;
-      share[j] = s < cut.busy ? __ldcg(part) : 0.0f;
-      most[j] = s < cut.busy ? __ldcg(part + group) : kPassNoScore;
-      top = fmaxf(top, most[j]);
-    }
-    top = warp_max(top);
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      most[j] = exp2f(most[j] - top);
-      whole += share[j] * most[j];
-    }
-    whole = warp_sum(whole);
-    const float* local = first + static_cast<std::size_t>(p.splits) * part_size;
-    const float gate = cut.dual ? __ldcg(local + group * (D + 2) + h) : 1.0f;
+    const Factors factors = factors_of(b, row, kv_head, h);
+    const float* first = part_of(p, row, kv_head, 0) + h * D + b.lane * kDims;
+    const int size = part_size(p);
     float result[kDims] = {};
-    const int dim = h * D + b.lane * kDims;
 #pragma unroll 4
     for (int s = 0; s < cut.busy; ++s) {
-      const float factor = __shfl_sync(0xffffffffu, s < 32 ? most[0] : most[1], s % 32) * gate / whole;
+      const float factor = __shfl_sync(0xffffffffu, s < 32 ? factors.of[0] : factors.of[1], s % 32);
 #pragma unroll
-      for (int d = 0; d < kDims; ++d) result[d] += factor * __ldcg(first + static_cast<std::size_t>(s) * part_size + dim + d);
+      for (int d = 0; d < kDims; ++d) result[d] += factor * __ldcg(first + static_cast<std::size_t>(s) * size + d);
     }
     if (cut.dual) {
-      const float factor = (1 - gate) / __ldcg(local + group * D + h);
 #pragma unroll
-      for (int d = 0; d < kDims; ++d) result[d] += factor * __ldcg(local + dim + d);
+      for (int d = 0; d < kDims; ++d) result[d] += factors.window * __ldcg(first + static_cast<std::size_t>(p.splits) * size + d);
     }
 #pragma unroll
     for (int d = 0; d < kDims; ++d) p.mixed[static_cast<std::size_t>(row) * p.shape.heads * D + head * D + b.lane * kDims + d] = result[d];
@@ -621,6 +690,11 @@ __device__ __forceinline__ void attention_step(const Block& b, Pages<D, Element>
   b.lap(17);
   b.meet();
   b.lap(18);
+  if (p.merge_late) {
+    merge_factors(b);
+    b.lap(19);
+    return;
+  }
   merge<D>(b);
   b.lap(19);
   b.meet();
@@ -640,7 +714,7 @@ struct Step {
 template <int D>
 __device__ __forceinline__ Step step_of(const PassArguments& p, const PassLayer& layer, int matrix, int member) {
   if (matrix == 0) return {p.hidden, layer.input_gain, p.qkv, false};
-  if (matrix == 1) return {p.mixed, {}, p.hidden, true};
+  if (matrix == 1) return {p.merge_late ? nullptr : p.mixed, {}, p.hidden, true};
   if (matrix == 2) return {p.hidden, layer.attention_gain, p.inner, false};
   const int splits = p.matrix[3].splits;
   if (splits == 1) return {p.inner, {}, p.hidden, true};
@@ -719,7 +793,7 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
       } else if (matrix == kGateUp && i + 1 < p.layer_count) {
         prefetch_gain(b, reinterpret_cast<const PassLayer*>(layer_memory[(i + 1) % 2])->input_gain, p.width);
       }
-      stage<N>(b, step.x, p.matrix[matrix].cols, share.first_k * kTileCols, share.ks * kTileCols, step.gain);
+      stage<N, D>(b, step.x, p.matrix[matrix].cols, share.first_k * kTileCols, share.ks * kTileCols, step.gain);
       b.lap(matrix * 4);
       product<N>(b, ring, matrix);
       b.lap(matrix * 4 + 1);

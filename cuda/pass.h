@@ -32,7 +32,7 @@ struct PassArguments {
   float* hidden;            // [count][width]
   const PassLayer* layers;  // on the device
   float* qkv;               // [count][qkv width]
-  float* parts;             // [count][kv_heads][splits + 1][group * head_dim + 3 * group]: of attention
+  float* parts;             // [count][kv_heads][splits + 1][group * head_dim + 3 * group, padded]: of attention
   float* mixed;             // [count][heads * head_dim]
   float* inner;             // [count][inner]
   float* partial;           // [splits of down][count][width]
@@ -45,6 +45,7 @@ struct PassArguments {
   int splits;           // blocks that share the attention over one context
   int chunk, stages;    // tiles a warp fetches at once, and how many such chunks it has on their way
   int members;          // blocks
+  bool merge_late;      // every block merges the parts of attention for itself, instead of all sharing it
   bool clustered;       // all blocks are one cluster and meet at its barrier; otherwise through memory
   long long* clocks;    // null, or [kPassLaps] that get the cycles which block 0 spent on each step
   int columns_at, pages_at, bias_at, sums_at;  // bytes into shared memory
