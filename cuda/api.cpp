@@ -41,6 +41,7 @@ extern "C" __attribute__((visibility("default"))) const cuda::Api* loopd_cuda_ap
     a.linear = cuda::linear;
     a.rope_write = cuda::rope_write;
     a.attention = cuda::attention;
+    a.pass_rows = cuda::pass_rows;
     a.pass_workspace = cuda::pass_workspace;
     a.pass_prepare = cuda::pass_prepare;
     a.pass = cuda::pass;

@@ -16,6 +16,12 @@ namespace {
 constexpr int kClusterBlocks = 16;
 // Below this many bytes a layer, one cluster has done its products before blocks all over the device have met.
 constexpr std::size_t kClusterBytes = std::size_t{16} << 20;
+// What was measured to win (bench/cuda.md): where, with chunks of how many tiles, and up to how many rows.
+constexpr bool kOnCluster = true;
+constexpr bool kOnGrid = true;
+constexpr int kClusterChunk = 4;
+constexpr int kGridChunk = 4;
+constexpr int kGridRows = 4;
 constexpr int kStaticBytes = 14 * 1024;  // of the kernel's own shared arrays, rounded up
 
 int number(const char* name, int otherwise) {
@@ -92,7 +98,7 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   const auto room = static_cast<std::size_t>(std::max(0, limits().shared_bytes - kStaticBytes));
   const std::size_t other = align(columns) + (count == 1 ? pages : 0) + align(bias) + align(sums);
   // Few large chunks where there is room; a warp needs two to fetch one while it uses the other.
-  p.chunk = number("LOOPD_PASS_CHUNK", 4);
+  p.chunk = number("LOOPD_PASS_CHUNK", p.clustered ? kClusterChunk : kGridChunk);
   const auto ring_bytes = [&] { return static_cast<std::size_t>(kPassWarps * p.chunk) * 544; };
   while (p.chunk > 1 && other + 2 * ring_bytes() > room) p.chunk /= 2;
   if (other + ring_bytes() > room) return plan;
@@ -123,6 +129,12 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
 }
 
 }  // namespace
+
+int pass_rows(const PassShape& shape, const PassLayer* layers) {
+  const Plan most = plan(shape, layers, kMaxPassRows);
+  if (!most.possible) return 0;
+  return most.p.clustered ? kOnCluster ? kMaxPassRows : 0 : kOnGrid ? kGridRows : 0;
+}
 
 std::size_t pass_workspace(const PassShape& shape, const PassLayer* layers) {
   // The most rows need the most shared memory.

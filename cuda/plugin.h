@@ -228,8 +228,11 @@ struct Api {
   // One loop of all layers as one kernel that stays on the device: what linear(), rope_write(), attention() and so on do
   // one after the other, for rows <= kMaxPassRows. hidden [rows][width] is what enter() left, and becomes the state; rows in
   // loop 0 keep theirs. Weights stream through shared memory without a stop while blocks wait for each other.
-  // pass_workspace() says how much memory it needs; 0: there is no such kernel for these weights on this device, so use
-  // the single operations. pass_prepare() copies the layers' descriptions there once. Not thread-safe on one workspace.
+  // pass_rows() says up to how many rows it is the faster way: kMaxPassRows; fewer, where more rows go better through the
+  // single operations, and results may then differ by rounding; 0: there is no such kernel for these weights on this
+  // device. pass_workspace() says how much memory it needs, pass_prepare() copies the layers' descriptions there once. Not
+  // thread-safe on one workspace.
+  int (*pass_rows)(const PassShape& shape, const PassLayer* layers);
   std::size_t (*pass_workspace)(const PassShape& shape, const PassLayer* layers);
   bool (*pass_prepare)(Stream stream, const PassShape& shape, const PassLayer* layers, const Workspace& workspace);
   void (*pass)(Stream stream, float* hidden, const PassShape& shape, const PassLayer* layers, const Rows& rows, int count,

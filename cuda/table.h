@@ -54,6 +54,7 @@ void rope_write(Stream stream, float* qkv, const KvCache& cache, const float* bi
                 const float* table, const Rows& rows, int count, const HeadShape& shape, float eps);
 void attention(Stream stream, float* out, const float* qkv, const KvCache& cache, const Gain& gate_weight, const Gain& gate_bias,
                const Rows& rows, int count, const HeadShape& shape, int window, int splits, const Workspace& workspace);
+int pass_rows(const PassShape& shape, const PassLayer* layers);
 std::size_t pass_workspace(const PassShape& shape, const PassLayer* layers);
 bool pass_prepare(Stream stream, const PassShape& shape, const PassLayer* layers, const Workspace& workspace);
 void pass(Stream stream, float* hidden, const PassShape& shape, const PassLayer* layers, const Rows& rows, int count,

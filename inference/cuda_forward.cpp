@@ -37,10 +37,6 @@ std::size_t row_floats(const ModelConfig& config) {
   return 2 * of(config.hidden_size) + of(config.q_width() + 2 * config.kv_width()) + of(config.q_width()) + of(config.intermediate_size);
 }
 
-// Rows that one kernel runs all layers for. Wide models' products take more rows better one by one; narrow ones must not
-// change the kernel with the number of rows, because their results are promised not to (CudaLane::exact_batches).
-int rows_at_once(const ModelConfig& config) { return config.hidden_size <= 2560 ? cuda::kMaxPassRows : cuda::kMaxPassRows / 2; }
-
 int parts(const ModelConfig& config) { return config.hidden_size < kExactBelow ? 3 : 1; }
 
 std::size_t decode_workspace(const cuda::Api& api, const ModelConfig& config, const CudaWeights& weights) {
@@ -86,7 +82,9 @@ CudaNeed CudaForward::need(const cuda::Api& api, const Model& model, const CudaW
   need.caches = 2 * of(config.layers) * layer_bytes(config, sizes) +
                 of(sizes.state_pages) * cuda::kPage * of(config.hidden_size) * sizeof(float) +
                 of(sizes.tables) * of(sizes.table_stride) * sizeof(int);
-  need.scratch = api.pass_workspace(pass_shape(config, weights), pass_layers(weights).data()) + decode_workspace(api, config, weights) + prefill_workspace(api, config, weights, sizes.chunk) +
+  const std::vector<cuda::PassLayer> layers = pass_layers(weights);
+  const bool passes = api.pass_rows(pass_shape(config, weights), layers.data()) > 0;
+  need.scratch = (passes ? api.pass_workspace(pass_shape(config, weights), layers.data()) : 0) + decode_workspace(api, config, weights) + prefill_workspace(api, config, weights, sizes.chunk) +
                  of(sizes.chunk) * (row_floats(config) * sizeof(float) + 5 * sizeof(int) + 2 * sizeof(long long)) +
                  kRows * of(config.vocab_size) * sizeof(float) + words(config) * 4;
   return need;
@@ -122,8 +120,9 @@ CudaForward::CudaForward(const cuda::Api& api, cuda::Stream stream, const Model&
   pass_shape_ = pass_shape(config, weights);
   pass_layers_ = pass_layers(weights);
   for (std::size_t i = 0; i < pass_layers_.size(); ++i) pass_layers_[i].cache = cache(i);
-  pass_workspace_.bytes = api.pass_workspace(pass_shape_, pass_layers_.data());
-  if (pass_workspace_.bytes > 0) {
+  pass_rows_ = api.pass_rows(pass_shape_, pass_layers_.data());
+  if (pass_rows_ > 0) {
+    pass_workspace_.bytes = api.pass_workspace(pass_shape_, pass_layers_.data());
     pass_workspace_.data = memory_.device<std::byte>(pass_workspace_.bytes);
     if (!api.pass_prepare(stream, pass_shape_, pass_layers_.data(), pass_workspace_)) throw_cuda(api, "preparing the layers");
   }
@@ -210,8 +209,7 @@ void CudaForward::launch(std::array<cuda::Graph, 5>& graphs, std::size_t count, 
 
 void CudaForward::pass(std::span<const CudaRow> rows) {
   // Rows of one lane come in the order of their positions, so a second half finds the keys of the first.
-  const bool narrow = rows_at_once(model_.config) == cuda::kMaxPassRows;
-  const std::size_t most = pass_workspace_.bytes > 0 && narrow ? cuda::kMaxPassRows : kRows;
+  const std::size_t most = pass_rows_ == cuda::kMaxPassRows ? cuda::kMaxPassRows : kRows;
   for (; !rows.empty(); rows = rows.subspan(std::min(most, rows.size()))) some_rows(rows.first(std::min(most, rows.size())));
 }
 
@@ -232,7 +230,7 @@ void CudaForward::record_pass(int count) {
   api_.gather_states(stream_, state_, states_, block_->from, count, width);
   api_.enter(stream_, hidden_, state_, weights_.embedding, weights_.loop_input_norm, weights_.loop_state_norm, rows, count, width, eps);
 
-  const bool at_once = pass_workspace_.bytes > 0 && count <= rows_at_once(config);
+  const bool at_once = count <= pass_rows_;
   if (at_once) {
     // The same as below.
     api_.pass(stream_, hidden_, pass_shape_, pass_layers_.data(), rows, count, pass_workspace_);

@@ -121,7 +121,8 @@ class CudaForward {
   int* chunk_rows_ = nullptr;         // token, position, loop, table, first: [5][chunk]
   long long* chunk_slots_ = nullptr;  // from, to: [2][chunk]
   cuda::Workspace workspace_, prefill_workspace_;
-  // All layers as one kernel, where the device has one for these weights; no bytes otherwise.
+  // All layers as one kernel, for up to that many rows.
+  int pass_rows_ = 0;
   cuda::PassShape pass_shape_;
   std::vector<cuda::PassLayer> pass_layers_;
   cuda::Workspace pass_workspace_;

@@ -472,12 +472,13 @@ const Api table = [] {
   api.rope_write = rope_write;
   api.attention = attention;
   // As a real device: for int4 weights only.
-  api.pass_workspace = [](const PassShape& shape, const PassLayer* layers) -> std::size_t {
+  api.pass_rows = [](const PassShape& shape, const PassLayer* layers) {
     for (int i = 0; i < shape.layers; ++i) {
       if (layers[i].qkv.packed != Packed::int4) return 0;
     }
-    return 64;
+    return kMaxPassRows;
   };
+  api.pass_workspace = [](const PassShape&, const PassLayer*) -> std::size_t { return 64; };
   api.pass_prepare = [](Stream, const PassShape&, const PassLayer*, const Workspace&) { return true; };
   api.pass = pass;
   api.argmax = argmax;
