@@ -69,7 +69,7 @@ function speed(results) {
   const lines = [];
   if (place) lines.push(`From a key to its ghost text in VS Code, its own pause of 50 ms included: p50 ${place.p50_ms} ms, p95 ${place.p95_ms} ms (${place.shown} keys).`);
   if (jump) lines.push(`Right after a jump to another file: p50 ${jump.p50_ms} ms, p95 ${jump.p95_ms} ms (${jump.shown} keys).`);
-  if (memory) lines.push(`Memory of the server while somebody types for ${memory.minutes} min: ${memory.warm_mb} MB when its caches are filled, ${memory.end_mb} MB at the end.`);
+  if (memory) lines.push(`Memory of the server while somebody types for ${memory.minutes} min, in MB: ${memory.start_mb}, then at every tenth of the time ${memory.samples_mb.join(', ')}, ${memory.end_mb}. It grows until 192 MB of computed prompts are kept.`);
   return lines.length > 0 ? `\n\nOn two cores of a shared machine, with the default model:\n\n${lines.map((line) => `- ${line}`).join('\n')}` : '';
 }
 

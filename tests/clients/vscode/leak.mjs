@@ -9,7 +9,7 @@ import { VSCode } from './vscode.mjs';
 const minutes = Number(process.env.LOOPD_LEAK_MINUTES ?? 1);
 // Keys and values of prompts that were computed are kept, up to a bound (192 MB, inference/engine.h) and what the lanes hold;
 // that takes minutes of typing. What grows behind it is what is looked for, so that a longer run tells more.
-const kept_mb = 224;
+const kept_mb = 256;
 const warm_up = 0.4; // of the time
 const growth = 1.1;
 
