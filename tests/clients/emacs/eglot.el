@@ -46,7 +46,7 @@
   (skip-chars-backward "\n")
   (insert "wid")
   (let ((first (user-complete)) second body)
-    (user-expect first "return 2 [*] (width")
+    (user-expect first "return 2 [*] (wid[a-z]+")
     (end-of-line)
     (insert "\n\n\nname = \"😀\"; copy = na")
     (setq second (user-complete))

@@ -37,7 +37,7 @@
   (insert "wid")
   (let ((first (user-complete)) second body
         (folder (expand-file-name "word_count" default-directory)) asked)
-    (user-expect first "return 2 [*] (width")
+    (user-expect first "return 2 [*] (wid[a-z]+")
     (end-of-line)
     ;; Inside of the basic plane: lsp-mode 8.0 counts characters, where it has told the server to count UTF-16.
     (insert "\n\n\nname = \"größe\"; copy = na")

@@ -92,7 +92,7 @@ local function user()
   keys('<Esc>o<Esc>0Cfor side in (1, 2): print("😀", perimeter(si))<Left><Left>')
   wait_for_ghost('ghost text inside of a line')
   keys('<Tab>')
-  local inside = '^for side in %(1, 2%): print%("😀", perimeter%(side[^()]*%)%)'
+  local inside = '^for side in %(1, 2%): print%("😀", perimeter%(si%w+[^()]*%)%)'
   wait_for('the name inside of the line', function() return lines()[#lines()]:find(inside) ~= nil end)
   driver.check_clean()
   keys('<Esc>')
