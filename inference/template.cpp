@@ -20,6 +20,8 @@ struct Piece {
 
 constexpr std::string_view blanks = " \t\r\n\f\v";
 constexpr int deepest = 50;  // blocks in blocks
+// A conversation of a thousand turns takes a fifth of it; loops in loops could go on for ever.
+constexpr std::size_t most_steps = 50'000;
 
 void strip_right(std::string& text) { text.resize(std::min(text.find_last_not_of(blanks) + 1, text.size())); }
 
@@ -138,7 +140,10 @@ class BlockReader {
     }
     --depth_;
     return [parts](TemplateScope& scope, std::string& out) {
-      for (const Part& part : parts) part(scope, out);
+      for (const Part& part : parts) {
+        if (++scope.steps > most_steps || out.size() > largest_text) throw one_line_error("the template does not come to an end");
+        part(scope, out);
+      }
     };
   }
 
@@ -204,7 +209,10 @@ class BlockReader {
       const TemplateValue object = scope.get(name);
       const auto* fields = std::get_if<std::shared_ptr<TemplateObject>>(&object.value);
       if (!fields) throw one_line_error("set " + name + "." + field + ": " + name + " is no namespace");
-      (**fields)[field] = value(scope);
+      TemplateValue given = value(scope);
+      // One that holds itself would never go away.
+      if (given.value.index() == 6) throw one_line_error("set " + name + "." + field + ": an object cannot be kept there");
+      (**fields)[field] = std::move(given);
     };
   }
 
@@ -232,7 +240,8 @@ TemplateValue make_object(TemplateObject fields) { return {std::make_shared<Temp
 Template::Template(std::string_view source) : all_(BlockReader(cut(source)).all()) {}
 
 std::string Template::render(const TemplateObject& variables) const {
-  TemplateScope scope{{variables, {}}};
+  TemplateScope scope;
+  scope.levels = {variables, {}};
   std::string out;
   all_(scope, out);
   return out;

@@ -18,6 +18,8 @@ using Arguments = std::vector<std::pair<std::string, Value>>;
 
 bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
+constexpr std::size_t longest_list = 10'000;
+
 const std::string* as_text(const Value& value) { return std::get_if<std::string>(&value.value); }
 
 std::string text_of(const Value& value, const char* what) {
@@ -85,16 +87,23 @@ bool contains(const Value& part, const Value& whole) {
   throw one_line_error("in needs a string, a list or an object");
 }
 
+Value joined(const std::string& a, const std::string& b) {
+  if (a.size() + b.size() > largest_text) throw one_line_error("a text gets too long");
+  return {a + b};
+}
+
 Value sum(const Value& a, const Value& b) {
   const std::int64_t *left = std::get_if<std::int64_t>(&a.value), *right = std::get_if<std::int64_t>(&b.value);
-  if (left && right) return {*left + *right};
+  // Wraps around, as whole numbers of this size do.
+  if (left && right) return {static_cast<std::int64_t>(static_cast<std::uint64_t>(*left) + static_cast<std::uint64_t>(*right))};
   const auto *first = std::get_if<std::shared_ptr<TemplateList>>(&a.value), *second = std::get_if<std::shared_ptr<TemplateList>>(&b.value);
   if (first && second) {
+    if ((*first)->size() + (*second)->size() > longest_list) throw one_line_error("a list gets too long");
     TemplateList all = **first;
     all.insert(all.end(), (*second)->begin(), (*second)->end());
     return make_list(std::move(all));
   }
-  return {text_of(a, "+") + text_of(b, "+")};
+  return joined(text_of(a, "+"), text_of(b, "+"));
 }
 
 std::int64_t number_of(const Value& value) {
@@ -329,13 +338,13 @@ Expression ExpressionReader::summed() {
     if (accept("+")) {
       left = [left, right = signed_value()](Scope& scope) { return sum(left(scope), right(scope)); };
     } else if (accept("-")) {
-      left = [left, right = signed_value()](Scope& scope) { return Value{number_of(left(scope)) - number_of(right(scope))}; };
+      left = [left, right = signed_value()](Scope& scope) { return Value{static_cast<std::int64_t>(static_cast<std::uint64_t>(number_of(left(scope))) - static_cast<std::uint64_t>(number_of(right(scope))))}; };
     } else if (accept("~")) {
-      left = [left, right = signed_value()](Scope& scope) { return Value{written(left(scope)) + written(right(scope))}; };
+      left = [left, right = signed_value()](Scope& scope) { return joined(written(left(scope)), written(right(scope))); };
     } else if (accept("%")) {
       left = [left, right = signed_value()](Scope& scope) {
         const std::int64_t by = number_of(right(scope));
-        if (by == 0) throw one_line_error("a number is divided by 0");
+        if (by == 0 || by == -1) throw one_line_error("% needs another number than " + std::to_string(by));
         const std::int64_t rest = number_of(left(scope)) % by;
         return Value{rest != 0 && (rest < 0) != (by < 0) ? rest + by : rest};
       };
@@ -347,7 +356,7 @@ Expression ExpressionReader::summed() {
 
 Expression ExpressionReader::signed_value() {
   if (!accept("-")) return applied();
-  return [inner = applied()](Scope& scope) { return Value{-number_of(inner(scope))}; };
+  return [inner = applied()](Scope& scope) { return Value{static_cast<std::int64_t>(0 - static_cast<std::uint64_t>(number_of(inner(scope))))}; };
 }
 
 Expression ExpressionReader::applied() {

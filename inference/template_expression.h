@@ -15,10 +15,14 @@ namespace inference {
 // Variables, the innermost loop's last.
 struct TemplateScope {
   std::vector<TemplateObject> levels;
+  std::size_t steps = 0;  // taken so far
 
   TemplateValue get(const std::string& name) const;
   void set(const std::string& name, TemplateValue value) { levels.back()[name] = std::move(value); }
 };
+
+// Bytes; no text gets longer. A template could double one with every line.
+constexpr std::size_t largest_text = 1 << 20;
 
 using TemplateExpression = std::function<TemplateValue(TemplateScope&)>;
 

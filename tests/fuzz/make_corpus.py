@@ -122,6 +122,13 @@ def main():
     seed("tokenizer", "bad_regex", good.replace(r"[^\\S\\r\\n]{2,}", "(((").encode() + b"\0abcabc")
     seed("tokenizer", "empty", b"{}\0x")
 
+    for golden in json.loads((HERE.parents[1] / "golden/chat.json").read_text()):
+        seed("chat_template", golden["name"], golden["template"])
+    seed("chat_template", "operators", "{{ (1 + 2 - -3) % 4 ~ 'a' if not x is defined and 'b' in 'abc' or none is none else \"\\n\" }}")
+    seed("chat_template", "calls", "{{ messages[1:-1] | length }}{{ ' a '.strip() | upper | default('d') }}{{ messages[0].get('role', 'r') }}")
+    seed("chat_template", "loops", "{% for a in messages %}{% for b in messages + messages -%} {{- loop.index ~ b.content }}{%+ endfor %}{% endfor +%}")
+    seed("chat_template", "namespace", "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}{# {{ #}")
+
 
 if __name__ == "__main__":
     main()

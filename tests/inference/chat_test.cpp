@@ -92,7 +92,8 @@ TEST_CASE("expressions") {
 TEST_CASE("what cannot be rendered is one line that says why") {
   const char* broken[] = {"{% macro f() %}{% endmacro %}", "{{ strftime_now('%d') }}", "{{ messages | tojson }}", "{{ 1 is odd }}", "{{ messages }}",
                           "{{ 'a }}", "{{ a.b.c }}", "{% if x %}", "{% endfor %}", "{{ ( }}", "{{ 1 +", "{% for in x %}{% endfor %}",
-                          "{{ raise_exception('only users') }}", "{% set a.b = 1 %}", "{{ 1 + 'a' }}", "{{ 5 % 0 }}", "{{ 1 2 }}"};
+                          "{{ raise_exception('only users') }}", "{% set a.b = 1 %}", "{{ 1 + 'a' }}", "{{ 5 % 0 }}", "{% set ns = namespace() %}{% set ns.a = ns %}",
+                          "{% set ns = namespace(a='aaaaaaaa') %}{% for i in messages + messages + messages + messages %}{% for j in messages + messages + messages + messages %}{% for k in messages + messages + messages %}{% set ns.a = ns.a + ns.a %}{% endfor %}{% endfor %}{% endfor %}", "{{ 1 2 }}"};
   for (const char* source : broken) {
     CAPTURE(source);
     const auto chat = load({{"chat_template", source}, {"eos_token", "<|im_end|>"}});
