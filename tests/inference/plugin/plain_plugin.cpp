@@ -472,12 +472,7 @@ const Api table = [] {
   api.rope_write = rope_write;
   api.attention = attention;
   // As a real device: for int4 weights only.
-  api.pass_rows = [](const PassShape& shape, const PassLayer* layers) {
-    for (int i = 0; i < shape.layers; ++i) {
-      if (layers[i].qkv.packed != Packed::int4) return 0;
-    }
-    return kMaxPassRows;
-  };
+  api.pass_rows = [](const PassShape&, const PassLayer* layers) { return layers->qkv.packed == Packed::int4 ? kMaxPassRows : 0; };
   api.pass_workspace = [](const PassShape&, const PassLayer*) -> std::size_t { return 64; };
   api.pass_prepare = [](Stream, const PassShape&, const PassLayer*, const Workspace&) { return true; };
   api.pass = pass;
