@@ -17,7 +17,7 @@ constexpr int kClusterBlocks = 16;
 // Below this many bytes a layer, one cluster has done its products before blocks all over the device have met.
 constexpr std::size_t kClusterBytes = std::size_t{16} << 20;
 // What was measured to win (bench/cuda.md): where, with chunks of how many tiles, and up to how many rows.
-constexpr bool kOnCluster = true;
+constexpr bool kOnCluster = false;
 constexpr bool kOnGrid = true;
 constexpr int kClusterChunk = 4;
 constexpr int kGridChunk = 4;
