@@ -84,15 +84,18 @@ def table(cases):
 
 
 def main():
-    own, more = (sys.argv[1:] + ["--"])[:(sys.argv[1:] + ["--"]).index("--")], sys.argv[1:]
-    more = more[more.index("--") + 1:] if "--" in more else []
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    own, more = sys.argv[1:end], sys.argv[end + 1:]
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("tasks"), parser.add_argument("--binary", default=str(ROOT / "build/release/loopd"))
     parser.add_argument("--depths", default="1,2,3,4,5,6"), parser.add_argument("--limit", type=int)
     parser.add_argument("--processes", type=int, default=8), parser.add_argument("--max-tokens", type=int, default=48)
     parser.add_argument("--cases-out", help="also write every case to this file")
     arguments = parser.parse_args(own)
-    lines = read_lines(arguments.tasks)
+    try:
+        lines = read_lines(arguments.tasks)
+    except OSError as error:
+        sys.exit(f"{arguments.tasks}: {error.strerror or error}; expected a .jsonl or .jsonl.gz of carets.py")
     wanted = min(arguments.limit or len(lines), len(lines))
     cases = run(arguments, [lines[n * len(lines) // wanted] for n in range(wanted)], more)
     if arguments.cases_out:

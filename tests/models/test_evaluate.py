@@ -10,6 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "models", "evaluate"))
 import carets
+import depths
 import ngram
 
 SOURCE = """import os
@@ -69,6 +70,27 @@ class Ngram(unittest.TestCase):
 
     def test_says_nothing_about_what_it_never_saw(self):
         self.assertEqual(ngram.complete("a b\nq", "\n"), "")
+
+
+class DepthsTest(unittest.TestCase):
+    def case(self, task, depth, exact, language="go", nontrivial=True):
+        return {"task_id": task, "language": language, "depth": depth, "exact": exact, "nontrivial": nontrivial,
+                "edit_similarity": float(exact), "ended": True, "ms": 1.0}
+
+    def test_the_sign_test_is_the_exact_binomial_one(self):
+        # R: binom.test(c(won, lost))$p.value
+        for won, lost, p in ((5, 3, 0.7265625), (10, 1, 0.01171875), (0, 6, 0.03125), (4, 4, 1), (0, 0, 1)):
+            self.assertAlmostEqual(depths.sign_test(won, lost), p)
+
+    def test_every_language_counts_the_same_and_trivial_lines_not_at_all(self):
+        cases = [self.case("a", 1, True), self.case("b", 1, False, "c"), self.case("d", 1, False, "c"),
+                 self.case("e", 1, True, "c", nontrivial=False)]
+        self.assertAlmostEqual(depths.exact_match(cases)[0], 0.5)
+
+    def test_depths_are_compared_task_by_task(self):
+        cases = [self.case(t, d, exact) for t, d, exact in (("a", 1, True), ("b", 1, False), ("c", 1, False),
+                                                            ("c", 2, True), ("b", 2, True), ("a", 2, False))]
+        self.assertIn("| +2 -1, p = 1 |", depths.table(cases)[-1])
 
 
 if __name__ == "__main__":
