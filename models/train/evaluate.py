@@ -28,7 +28,8 @@ from optimizer import Weights
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "evaluate"))
 from similarity import edit_similarity  # noqa: E402
 
-BATCH_TOKENS = 131072   # of a prefill
+BATCH_TOKENS = 524288   # whose keys and values are held at once: 16 GB
+PREFILL_TOKENS = 131072
 STOPS = (bpe.END_OF_TEXT, bpe.FIM_END, bpe.FILE_SEP)
 
 
@@ -78,19 +79,13 @@ class Answer:
 
 
 class Decoder:
-    """Keys and values of every loop for a batch of prompts; loops are run one position at a time after the prompt."""
+    """Keys and values for a batch of prompts: loop 1's whole, a later loop's from `window` positions before the answer on."""
 
     def __init__(self, s, work, device):
         self.s, self.work, self.device = s, work, device
 
-    def local(self, q, k, v):
-        i = torch.arange(q.shape[2], device=q.device)
-        band = (i[:, None] >= i) & (i[:, None] - i < self.s.window)
-        return F.scaled_dot_product_attention(q, attention.expand(k, q.shape[1]), attention.expand(v, q.shape[1]), attn_mask=band)
-
     def prefill(self, prompts, room, depth):
         """Runs loops 1..depth over the prompts; self.last[r]: state after each prompt's last token."""
-        s, w = self.s, self.work
         # Multiples of 64, which masked attention kernels ask for.
         T = -(-max(map(len, prompts)) // 64) * 64
         self.length = T + room
@@ -98,25 +93,43 @@ class Decoder:
         for i, p in enumerate(prompts):
             ids[i, :len(p)] = torch.tensor(p, device=self.device)
         self.at = torch.tensor([len(p) for p in prompts], device=self.device)
-        self.cos, self.sin = model.rope_table(self.length, s, self.device)
-        cos, sin = self.cos[:T], self.sin[:T]
-        self.keys, self.values, self.last, h = [], [], [], None
+        self.start = (self.at - self.s.window).clamp_min(0)
+        self.cos, self.sin = model.rope_table(self.length, self.s, self.device)
+        rows = max(1, PREFILL_TOKENS // T)
+        parts = [self.run(ids[i:i + rows], self.at[i:i + rows], self.start[i:i + rows], room, depth) for i in range(0, len(ids), rows)]
+        self.last = [torch.cat(x) for x in zip(*(last for last, _ in parts))]
+        self.cache = [[tuple(torch.cat(x) for x in zip(*layer)) for layer in zip(*loop)] for loop in zip(*(cache for _, cache in parts))]
+
+    def run(self, ids, at, start, room, depth):
+        """(states at the last tokens, [loop][layer] -> keys and values) of some of the prompts."""
+        s, w, T = self.s, self.work, ids.shape[1]
+        cos, sin, row = self.cos[:T], self.sin[:T], torch.arange(len(ids), device=self.device)
+        kept = (start[:, None] + torch.arange(s.window + room, device=self.device)).clamp_max(T - 1)
         e = model.rms(F.embedding(ids, w["embed"]), None, s.eps)
-        row = torch.arange(len(prompts), device=self.device)
+        last, cache, first, h = [], [], [], None
         for r in range(depth):
             own = s.row(r)
             before, h = h, model.entry(s, e, h, w["input_gain"][own], w["state_gain"][own - 1] if r else None)
-            keys, values = [], []
+            layers = []
             for i, layer in enumerate(w["loops"][own]):
                 q, k, v = model.heads(s, h, layer, cos, sin)
-                keys.append(F.pad(k, (0, 0, 0, room)))
-                values.append(F.pad(v, (0, 0, 0, room)))
-                a = attention.sdpa_expanded(q, self.keys[0][i][:, :, :T] if r else k, self.values[0][i][:, :, :T] if r else v)
                 if r:
-                    a = self.mix(q, a, self.local(q, k, v), layer)
+                    layers.append(tuple(x[row[:, None], :, kept].transpose(1, 2) for x in (k, v)))
+                    a = self.mix(q, attention.sdpa_expanded(q, *first[i]), self.local(q, k, v), layer)
+                else:
+                    first.append((k, v))
+                    layers.append(tuple(F.pad(x, (0, 0, 0, room)) for x in (k, v)))
+                    a = attention.sdpa_expanded(q, k, v)
                 h = model.finish(s, h, a, layer)
             h = model.carry(h, before, w["carry_gain"][own - 1]) if r else h
-            self.keys.append(keys), self.values.append(values), self.last.append(h[row, self.at - 1])
+            last.append(h[row, at - 1])
+            cache.append(layers)
+        return last, cache
+
+    def local(self, q, k, v):
+        i = torch.arange(q.shape[2], device=q.device)
+        band = (i[:, None] >= i) & (i[:, None] - i < self.s.window)
+        return F.scaled_dot_product_attention(q, attention.expand(k, q.shape[1]), attention.expand(v, q.shape[1]), attn_mask=band)
 
     @staticmethod
     def mix(q, far, near, layer):
@@ -131,24 +144,26 @@ class Decoder:
         weights = scores.masked_fill(~seen[:, None, None, :], -1e30).softmax(-1).to(v.dtype)
         return (weights @ v).view(B, heads, 1, size)
 
-    def step(self, tokens, at, depth):
-        """State after `tokens` [B] at positions `at` [B], loops 1..depth."""
+    def step(self, tokens, at, start, cache):
+        """State after `tokens` [B] at positions `at` [B]; as many loops as `cache` holds."""
         s, w, row = self.s, self.work, torch.arange(len(tokens), device=self.device)
         e = model.rms(F.embedding(tokens[:, None], w["embed"]), None, s.eps)
         cos, sin = self.cos[at][:, None, None, :], self.sin[at][:, None, None, :]
         everything = torch.arange(self.length, device=self.device) <= at[:, None]
-        window = at[:, None] - torch.arange(s.window - 1, -1, -1, device=self.device)
+        slot = at - start
+        near = slot[:, None] - torch.arange(s.window - 1, -1, -1, device=self.device)
         h = None
-        for r in range(depth):
-            own = s.row(r)
+        for r, layers in enumerate(cache):
+            own, mine = s.row(r), slot if r else at
             before, h = h, model.entry(s, e, h, w["input_gain"][own], w["state_gain"][own - 1] if r else None)
             for i, layer in enumerate(w["loops"][own]):
                 q, k, v = model.heads(s, h, layer, cos, sin)
-                self.keys[r][i][row, :, at], self.values[r][i][row, :, at] = k[:, :, 0], v[:, :, 0]
-                a = self.attend(q, self.keys[0][i], self.values[0][i], everything)
+                for held, new in zip(layers[i], (k, v)):
+                    held[row, :, mine] = new[:, :, 0]
+                a = self.attend(q, *cache[0][i], everything)
                 if r:
-                    recent = [x[row[:, None], :, window.clamp_min(0)].transpose(1, 2) for x in (self.keys[r][i], self.values[r][i])]
-                    a = self.mix(q, a, self.attend(q, *recent, window >= 0), layer)
+                    recent = [x[row[:, None], :, near.clamp_min(0)].transpose(1, 2) for x in layers[i]]
+                    a = self.mix(q, a, self.attend(q, *recent, near >= 0), layer)
                 h = model.finish(s, h, a, layer)
             h = model.carry(h, before, w["carry_gain"][own - 1]) if r else h
         return h[:, 0]
@@ -158,23 +173,30 @@ class Decoder:
 
     def complete(self, cases, spelling, depth, bias, new_tokens):
         """Greedy answers of the prefilled batch; `bias` is added to the logits of the tokens that end an answer."""
-        answers, h, at = [Answer(c, spelling) for c in cases], self.last[depth - 1], self.at.clone()
+        answers = [Answer(c, spelling) for c in cases]
+        growing, h, at, start, cache = answers, self.last[depth - 1], self.at, self.start, self.cache[:depth]
         for _ in range(new_tokens):
             logits = self.logits(h, depth)
             logits[:, list(STOPS)] += bias
-            for i, answer in enumerate(answers):
+            for i, answer in enumerate(growing):
                 if answer.forced and not answer.done:
                     kept = torch.tensor(spelling.allowed(answer.forced), device=self.device)
                     masked = torch.full_like(logits[i], -1e30)
                     masked[kept] = logits[i, kept]
                     logits[i] = masked
             token = logits.argmax(-1)
-            for answer, t in zip(answers, token.tolist()):
+            for answer, t in zip(growing, token.tolist()):
                 if not answer.done:
                     answer.add(t)
-            if all(a.done for a in answers):
+            left = [i for i, answer in enumerate(growing) if not answer.done]
+            if not left:
                 break
-            h = self.step(token, at, depth)
+            if 2 * len(left) <= len(growing):
+                # Most answers are short: the long ones go on among themselves.
+                growing, rows = [growing[i] for i in left], torch.tensor(left, device=self.device)
+                token, at, start = token[rows], at[rows], start[rows]
+                cache = [[tuple(x[rows] for x in layer) for layer in loop] for loop in cache]
+            h = self.step(token, at, start, cache)
             at = (at + 1).clamp_max(self.length - 1)
         return answers
 
@@ -201,7 +223,7 @@ def main():
     p.add_argument("weights"), p.add_argument("--tokenizer", required=True), p.add_argument("--prompts", required=True)
     p.add_argument("--out"), p.add_argument("--depths", default="1,2,3,4,5,6"), p.add_argument("--limit", type=int)
     p.add_argument("--end-biases", default="0"), p.add_argument("--part", default="0/1"), p.add_argument("--int4", action="store_true")
-    p.add_argument("--gpu", type=int, default=0), p.add_argument("--batch", type=int, default=128)
+    p.add_argument("--gpu", type=int, default=0), p.add_argument("--batch", type=int, default=512)
     p.add_argument("--new-tokens", type=int, default=48)
     a = p.parse_args()
     device = torch.device("cuda", a.gpu) if torch.cuda.is_available() else torch.device("cpu")

@@ -26,7 +26,7 @@ NO_SUFFIX = 0.05            # of the FIM items
 LINE_END, BLOCK_END = 0.55, 0.70
 # Where the caret stands in a hole within one line, cumulative: in column 0, at the text's start, behind one of . ( = , or a
 # blank, inside a word; the rest leave nothing to fill in, which a model has to recognise as well.
-COLUMN_ZERO, LINE_START, BEHIND_SIGN, IN_WORD = 0.14, 0.36, 0.70, 0.96
+COLUMN_ZERO, LINE_START, BEHIND_SIGN, IN_WORD = 0.22, 0.42, 0.72, 0.96
 BLOCK_LINES = 12            # most lines of a hole that ends a block
 SHORTEST, LONGEST = 150, 1800      # tokens of a window, log-uniform
 SUFFIX_LIMIT = 512

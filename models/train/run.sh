@@ -8,7 +8,8 @@
 #   run.sh results OUT S   waits for the judgement after the training and copies its cases and the logs to OUT
 #   run.sh home OUT        copies the exported model and the logs to OUT;  `run.sh weights OUT N` the N-th bf16 piece
 # GPUS: those that train (default all); the judgement uses all. TRAIN_FLAGS: for train.py. KERNELS: skips the choice of them.
-# LONG=1: also rows of 4096 tokens, for --long-rows $WORK/long. CONTROLS=SECONDS: the last GPU trains three short controls.
+# LONG=1: also rows of 4096 tokens, for --long-rows $WORK/long. CONTROLS=SECONDS: three short controls after the training, beginning
+# on the last GPU while the others judge.
 set -u
 cd "$(dirname "$0")"
 WORK=${WORK:-/dev/shm/loopd} PACK=${PACK:-../../.pack}
@@ -49,33 +50,36 @@ train() {
     --rows $WORK/rows --out $WORK/run --tokenizer $WORK/tokenizer.json --kernels "$(cat $WORK/kernels)" \
     --seconds $1 --budget-file $WORK/budget ${TRAIN_FLAGS:-} > $logs/train.log 2>&1
   echo "exit $?" > $WORK/trained
-  judge $WORK/run/model
+  local gpu judges=$CARDS
+  [ -z "${CONTROLS:-}" ] || [ $CARDS = 1 ] || judges=$((CARDS - 1))
+  for ((gpu = 0; gpu < CARDS; gpu++)); do
+    { [ $gpu -ge $judges ] || judge $gpu $judges; [ -z "${CONTROLS:-}" ] || controls $gpu $CONTROLS; } &
+  done
+  wait
   touch $WORK/evaluated
 }
 
-# Every depth on every set of prompts, each GPU its share.
+# Every depth on every set of prompts: GPU $1, one of $2 that judge.
 judge() {
-  local gpu set
-  for ((gpu = 0; gpu < CARDS; gpu++)); do
-    for set in humaneval heldout; do
-      [ -e $WORK/pack/prompts-$set.jsonl.xz ] || continue
-      timeout ${JUDGE_SECONDS:-300} python3 evaluate.py $1 --tokenizer $WORK/tokenizer.json --int4 --gpu $gpu --part $gpu/$CARDS \
-        --prompts $WORK/pack/prompts-$set.jsonl.xz --out $logs/cases-$set-$gpu.jsonl ${JUDGE_FLAGS:-} > $logs/evaluate-$set-$gpu.log 2>&1
-    done &
+  local set
+  for set in humaneval heldout; do
+    [ -e $WORK/pack/prompts-$set.jsonl.xz ] || continue
+    timeout ${JUDGE_SECONDS:-300} python3 evaluate.py $WORK/run/model --tokenizer $WORK/tokenizer.json --int4 --gpu $1 --part $1/$2 \
+      --prompts $WORK/pack/prompts-$set.jsonl.xz --out $logs/cases-$set-$1.jsonl ${JUDGE_FLAGS:-} > $logs/evaluate-$set-$1.log 2>&1
   done
-  wait
 }
 
-# Equal time on one GPU, from nothing: the looped recipe, its unlooped twin, and twice the layers (the twin of depth 2).
+# Equal time on one GPU, from nothing: the unlooped twin, twice the layers (the twin of depth 2), and the looped recipe. Each is
+# trained by the GPU that claims it first.
 controls() {
   local name flags
-  until [ -e $WORK/rows/epoch-000.npy ]; do sleep 0.5; done
   while read -r name flags; do
-    CUDA_VISIBLE_DEVICES=$((CARDS - 1)) python3 train.py --rows $WORK/rows --out $WORK/control-$name --kernels "$(cat $WORK/kernels)" \
-      --seconds $1 --from-warm --loops-from 0.3 --stop-loss 9 --validate-every 1000 $flags > $logs/control-$name.log 2>&1 < /dev/null
-  done <<< "looped --depths 1:.12,2:.42,3:.46
-unlooped --depths 1:1
-deep --depths 1:1 --layers 20"
+    mkdir $WORK/control-$name 2> /dev/null || continue
+    CUDA_VISIBLE_DEVICES=$1 python3 train.py --rows $WORK/rows --out $WORK/control-$name --kernels "$(cat $WORK/kernels)" \
+      --seconds $2 --from-warm --loops-from 0.3 --stop-loss 9 --validate-every 1000 $flags > $logs/control-$name.log 2>&1 < /dev/null
+  done <<< "unlooped --depths 1:1
+deep --depths 1:1 --layers 20
+looped --depths 1:.12,2:.42,3:.46"
 }
 
 rows() {
@@ -95,11 +99,9 @@ case $stage in
     cp -r . $WORK/code && cd $WORK/code && cp -r "$OLDPWD/../default" $WORK/
     setsid nohup bash ./run.sh _tokenizer > $logs/tokenizer.log 2>&1 < /dev/null &
     setsid nohup bash ./run.sh _train $2 > $logs/stage.log 2>&1 < /dev/null &
-    [ -z "${CONTROLS:-}" ] || setsid nohup bash ./run.sh _controls $CONTROLS > $logs/controls.log 2>&1 < /dev/null &
     sleep 0.5; ls -l $WORK/pack ;;
   _tokenizer) tokenizer ;;
   _train) train $2 ;;
-  _controls) controls $2 ;;
   _rows) rows ;;
   add) cp $PACK/* $WORK/pack/; ls -l $WORK/pack ;;
   go)

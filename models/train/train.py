@@ -61,15 +61,20 @@ def arguments(argv=None):
     p.add_argument("--loops-from", type=float, default=0.3, help="share of the time after which depths are mixed")
     p.add_argument("--cool-from", type=float, default=0.65, help="share of the time after which the rate falls")
     p.add_argument("--qat-from", type=float, default=0.85, help="share of the time after which weights are rounded")
-    p.add_argument("--first-exit", type=float, default=0.3, help="weight of the loss at exit 1 in deeper steps")
+    p.add_argument("--shallow-exits", default="1:.3", help="weights of the losses at shallower exits in deeper steps")
     p.add_argument("--validate-every", type=float, default=150, help="seconds")
     p.add_argument("--val-rows", type=int, default=192)
     p.add_argument("--stop-tokens", type=float, default=150e6)
     p.add_argument("--stop-loss", type=float, default=2.5, help="abort when depth 1 is above this after --stop-tokens")
     p.add_argument("--tiny", action="store_true", help="a toy shape, for rehearsal on a CPU")
     a = p.parse_args(argv)
-    a.depths = {int(d): float(w) for d, w in (part.split(":") for part in a.depths.split(","))}
+    a.depths, a.shallow_exits = weights_by_depth(a.depths), weights_by_depth(a.shallow_exits)
     return a
+
+
+def weights_by_depth(text):
+    """{1: .3, 2: .7} from "1:.3,2:.7"."""
+    return {int(d): float(w) for d, w in (part.split(":") for part in text.split(","))}
 
 
 def rate(a, progress, step):
@@ -135,7 +140,7 @@ def one_step(a, net, weights, batch, depth, world):
     """Forward, backward and gradient exchange; returns {exit: mean nll} tensors still on the device."""
     ids, targets, w = batch
     weights.zero_grad()
-    exits = {depth: 1.0} if depth == 1 else {depth: 1.0, 1: a.first_exit}
+    exits = {x: w for x, w in a.shallow_exits.items() if x < depth} | {depth: 1.0}
     losses = net.losses(weights.leaves, ids, targets, w, depth, exits)
     total = sum(losses[x][0] * exits[x] for x in exits) / (targets.numel() * world)
     total.backward()
