@@ -2,8 +2,10 @@
 
     python3 models/evaluate/depths.py heldout.jsonl.gz [--binary build/release/loopd] [--depths 1,2,3,4,5,6]
         [--limit 1600] [--processes 8] [--max-tokens 48] [--cases-out cases.jsonl] [-- more options of loopd]
+    python3 models/evaluate/depths.py --cases cases-0.jsonl cases-1.jsonl ...
 
 Tasks are spread evenly over the file. Exact match is of non-trivial lines, averaged over languages, with a 95 % interval.
+With --cases nothing is run: the cases are those that an earlier run, or ../train/evaluate.py on a GPU, has written.
 The last column compares a depth with the one before, task by task: how many it won and lost, and the chance of a split
 as uneven as that between equals (exact two-sided sign test).
 """
@@ -64,6 +66,11 @@ def exact_match(cases):
     return statistics.mean(p for p, _ in shares), 1.96 * error
 
 
+def median_ms(cases):
+    """Empty where many tasks were answered at once, so that no time belongs to one."""
+    return f"{statistics.median(c['ms'] for c in cases):.0f}" if "ms" in cases[0] else ""
+
+
 def table(cases):
     """Markdown rows, one a depth."""
     depths = sorted({case["depth"] for case in cases})
@@ -79,7 +86,7 @@ def table(cases):
             won, lost = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
             against = f"+{won} -{lost}, p = {sign_test(won, lost):.2g}"
         lines.append(f"| {d} | {len(here)} | {100 * match:.1f} +- {100 * error:.1f} % | {statistics.mean(c['edit_similarity'] for c in here):.3f} | "
-                     f"{100 * statistics.mean(c['ended'] for c in here):.1f} % | {statistics.median(c['ms'] for c in here):.0f} | {against} |")
+                     f"{100 * statistics.mean(c['ended'] for c in here):.1f} % | {median_ms(here)} | {against} |")
     return lines
 
 
@@ -87,15 +94,21 @@ def main():
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     own, more = sys.argv[1:end], sys.argv[end + 1:]
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("tasks"), parser.add_argument("--binary", default=str(ROOT / "build/release/loopd"))
+    parser.add_argument("tasks", nargs="?"), parser.add_argument("--binary", default=str(ROOT / "build/release/loopd"))
     parser.add_argument("--depths", default="1,2,3,4,5,6"), parser.add_argument("--limit", type=int)
     parser.add_argument("--processes", type=int, default=8), parser.add_argument("--max-tokens", type=int, default=48)
     parser.add_argument("--cases-out", help="also write every case to this file")
+    parser.add_argument("--cases", nargs="+", help="make the table of these instead of running tasks")
     arguments = parser.parse_args(own)
+    if bool(arguments.tasks) == bool(arguments.cases):
+        parser.error("a file of tasks, or --cases with files of cases, is needed")
     try:
+        if arguments.cases:
+            print("\n".join(table([json.loads(line) for path in arguments.cases for line in read_lines(path)])))
+            return
         lines = read_lines(arguments.tasks)
     except OSError as error:
-        sys.exit(f"{arguments.tasks}: {error.strerror or error}; expected a .jsonl or .jsonl.gz of carets.py")
+        sys.exit(f"{error.filename}: {error.strerror or error}; expected a .jsonl or .jsonl.gz of carets.py, or cases of one")
     wanted = min(arguments.limit or len(lines), len(lines))
     cases = run(arguments, [lines[n * len(lines) // wanted] for n in range(wanted)], more)
     if arguments.cases_out:

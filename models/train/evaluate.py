@@ -6,13 +6,14 @@
 
 WEIGHTS is a weights.pt or an exported folder. Prompts are those of the daemon, with the bytes that the answer must begin
 with. An answer ends at <|fim_end|>, or at the end of a line where the hole lies in one. Exact match: answer and original
-are equal, trailing blanks aside. `--out` gets one JSON array per task, depth and bias: [task, language, depth, bias,
-non-trivial, exact, edit similarity, ended]; a line of sums is printed for each depth and bias.
+are equal, trailing blanks aside. `--out` gets a line per task, depth and bias, which `../evaluate/depths.py --cases` makes
+a table of; a line of sums is printed for each depth and bias.
 """
 import argparse
 import json
 import lzma
 import os
+import random
 import sys
 import time
 
@@ -218,6 +219,15 @@ def read_cases(path, limit, part):
     return sorted(cases[index::parts], key=lambda c: len(c["tokens"]))
 
 
+def batches(cases, most):
+    """Cases of about one length together, in an order that tells nothing: what a run that is cut off has judged is a fair sample."""
+    out = []
+    while cases:
+        out.append(cases[-min(most, max(1, BATCH_TOKENS // len(cases[-1]["tokens"]))):])
+        cases = cases[:len(cases) - len(out[-1])]
+    return random.Random(0).sample(out, len(out))
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("weights"), p.add_argument("--tokenizer", required=True), p.add_argument("--prompts", required=True)
@@ -232,9 +242,7 @@ def main():
     cases, sums, began = read_cases(a.prompts, a.limit, a.part), {}, time.time()
     out = open(a.out, "w") if a.out else None
     with torch.no_grad():
-        while cases:
-            part = cases[-min(a.batch, max(1, BATCH_TOKENS // len(cases[-1]["tokens"]))):]
-            cases = cases[:len(cases) - len(part)]
+        for part in batches(cases, a.batch):
             decoder.prefill([c["tokens"] for c in part], a.new_tokens, max(depths))
             for depth in depths:
                 for bias in biases:
@@ -245,7 +253,9 @@ def main():
                         for i, x in enumerate([1, row[0], row[0] and row[1], row[2], row[3]]):
                             total[i] += x
                         if out:
-                            out.write(json.dumps([case["task_id"], case["language"], depth, bias, *row]) + "\n")
+                            names = ("nontrivial", "exact", "edit_similarity", "ended")
+                            out.write(json.dumps({"task_id": case["task_id"], "language": case["language"], "depth": depth,
+                                                  "end_bias": bias, **dict(zip(names, row))}) + "\n")
     for (depth, bias), (n, nontrivial, exact, similarity, ended) in sorted(sums.items()):
         print(json.dumps({"depth": depth, "end_bias": bias, "tasks": n, "nontrivial_exact_match": round(exact / nontrivial, 4),
                           "edit_similarity": round(similarity / n, 4), "end_rate": round(ended / n, 4),

@@ -96,7 +96,7 @@ stage=$1
 case $stage in
   begin)
     cp $PACK/* $WORK/pack/
-    cp -r . $WORK/code && cd $WORK/code && cp -r "$OLDPWD/../default" $WORK/
+    cp -r . $WORK/code && cp ../evaluate/similarity.py $WORK/code/ && cd $WORK/code && cp -r "$OLDPWD/../default" $WORK/
     setsid nohup bash ./run.sh _tokenizer > $logs/tokenizer.log 2>&1 < /dev/null &
     setsid nohup bash ./run.sh _train $2 > $logs/stage.log 2>&1 < /dev/null &
     sleep 0.5; ls -l $WORK/pack ;;

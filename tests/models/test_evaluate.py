@@ -90,7 +90,12 @@ class DepthsTest(unittest.TestCase):
     def test_depths_are_compared_task_by_task(self):
         cases = [self.case(t, d, exact) for t, d, exact in (("a", 1, True), ("b", 1, False), ("c", 1, False),
                                                             ("c", 2, True), ("b", 2, True), ("a", 2, False))]
-        self.assertIn("| +2 -1, p = 1 |", depths.table(cases)[-1])
+        self.assertIn("| 1 | +2 -1, p = 1 |", depths.table(cases)[-1])
+
+    def test_answers_given_many_at_once_have_no_time(self):
+        cases = [self.case("a", 1, True)]
+        del cases[0]["ms"]
+        self.assertIn("| 100.0 % |  |  |", depths.table(cases)[-1])
 
 
 if __name__ == "__main__":
