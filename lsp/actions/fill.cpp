@@ -2,6 +2,8 @@
 #include "lsp/actions/fill.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 #include <utility>
 
 #include "context/check.h"
@@ -99,11 +101,19 @@ std::string shortened(const Hole& hole, const FillOptions& options, std::size_t 
   return "";
 }
 
+// Does a line that ends in ')' ask for a block? Where no semicolon is needed, `return f(x)` is whole.
+bool wants_block(const std::string& line) {
+  static constexpr std::array<std::string_view, 7> openers = {"if", "else", "for", "while", "switch", "catch", "synchronized"};
+  const std::size_t first = std::min(line.find_first_not_of(" \t}"), line.size());
+  const std::size_t end = std::min(line.find_first_of(" \t(", first), line.size());
+  return std::find(openers.begin(), openers.end(), std::string_view(line).substr(first, end - first)) != openers.end();
+}
+
 // A draft that is only the header of a definition is completed once more, inside its body, which is closed beforehand.
 void add_body(const ModelPort& model, const CompletionInput& asked, Completion& draft, std::stop_token stop) {
   const bool braces = asked.language != context::Language::python;
   const char last = draft.text.empty() ? '\n' : draft.text.back();
-  const bool header = braces ? last == '{' || last == ')' : last == ':';
+  const bool header = braces ? last == '{' || (last == ')' && wants_block(draft.text)) : last == ':';
   if (!header || draft.text.find('\n') != std::string::npos || stop.stop_requested()) return;
   const std::string opened = draft.text + (last == ')' ? " {" : "");
   const std::string closed = braces ? "\n" + context::indent_of(*asked.document, asked.offset) + "}" : "";

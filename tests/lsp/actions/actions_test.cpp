@@ -146,6 +146,8 @@ TEST_CASE("each action changes what it is about, and not a byte around it") {
       {ActionKind::implement, Language::cpp, "int f(int a) {^}\nint g;\n", "return a;\n}\n", "int f(int a) {\n    return a;\n}\nint g;\n"},
       {ActionKind::implement, Language::rust, "fn f(a: u8) -> u8 {\n    // adds\n    ^todo!()\n}\n", "a + 1\n}", "fn f(a: u8) -> u8 {\n    // adds\n    a + 1\n}\n"},
       {ActionKind::implement, Language::go, "package a\n\nfunc f(a int) int {^\n}\n", "return a\n}\n", "package a\n\nfunc f(a int) int {\n\treturn a\n}\n"},
+      // Whole without a semicolon: no block is asked for.
+      {ActionKind::implement, Language::go, "package a\n\nfunc f(a int) int {^\n}\n", "return g(a)\n", "package a\n\nfunc f(a int) int {\n\treturn g(a)\n}\n"},
       {ActionKind::document, Language::python, "def f(a):^\n    return a\n", "Return the argument.\"\"\"\n    x", "def f(a):\n    \"\"\"Return the argument.\"\"\"\n    return a\n"},
       {ActionKind::document, Language::typescript, "  function f(a: number) {^\n    return a;\n  }\n", "Returns the argument. */\n", "  /** Returns the argument. */\n  function f(a: number) {\n    return a;\n  }\n"},
       {ActionKind::document, Language::go, "package a\n\nfunc f(a int) int {^\n\treturn a\n}\n", "returns the argument.\n", "package a\n\n// f returns the argument.\nfunc f(a int) int {\n\treturn a\n}\n"},
