@@ -54,10 +54,10 @@ for (const editor of ['VS Code, languageclient 11', 'JetBrains, LSP4IJ', 'Emacs,
 }
 
 test('VS Code, languageclient 11: the depth of a class can be set, and explain tells it', { skip: without_model }, async () => {
-  const client = await start('VS Code, languageclient 11', { loopd: { depth: { function: 2, identifier: 2, module: 2 } } });
+  const client = await start('VS Code, languageclient 11', { loopd: { depth: { function: 4, identifier: 4, module: 4 } } });
   await client.inline(uri, source.length);
   const explained = await explain(client, uri, source.length);
-  assert.equal(explained.loop_depth, 2);
+  assert.equal(explained.loop_depth, 4);
   assert.ok(explained.loop_steps.length > 0);
   for (const step of explained.loop_steps) {
     assert.ok(['draft', 'verify', 'revise'].includes(step.kind));

@@ -15,13 +15,13 @@ TEST_CASE("depth by class, request and model") {
     Depth expected;
   };
   const Row rows[] = {
-      {C::identifier, false, false, 6, {1, 1, 0}},
+      {C::identifier, false, false, 6, {2, 2, 0}},
       {C::identifier, false, true, 6, {2, 2, 0}},
       {C::function, false, false, 6, {3, 3, 0}},
-      {C::function, false, true, 6, {4, 4, 0}},
+      {C::function, false, true, 6, {3, 3, 0}},
       {C::module, false, false, 6, {5, 5, 0}},
-      {C::module, false, true, 6, {6, 6, 0}},
-      {C::module, false, true, 2, {6, 2, 4}},
+      {C::module, false, true, 6, {5, 5, 0}},
+      {C::module, false, true, 2, {5, 2, 3}},
       {C::function, false, false, 1, {3, 1, 2}},
       {C::function, true, true, 6, {1, 1, 0}},
       {C::none, false, true, 6, {2, 2, 0}},
@@ -36,6 +36,12 @@ TEST_CASE("depth by class, request and model") {
     CHECK(depth.loops == row.expected.loops);
     CHECK(depth.revise == row.expected.revise);
   }
+  Cursor member;
+  member.syntax_class = C::identifier;
+  DepthPolicy two;
+  two.identifier = {1, 2};
+  CHECK(choose_depth(two, member, false, 6).loops == 1);
+  CHECK(choose_depth(two, member, true, 6).loops == 2);
   DepthPolicy zero;
   zero.identifier = {0, -3};
   Cursor cursor;

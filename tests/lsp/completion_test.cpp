@@ -157,6 +157,7 @@ TEST_CASE("depth follows the policy, the request and the model") {
     Script script{{"return a"}, max_depth};
     auto input = at(text);
     input.explicit_request = explicit_request;
+    input.options.policy.function = {3, 4};
     complete(script.port(), input, {});
     REQUIRE(script.params.size() == 1);
     CHECK(script.params[0].depth == expected);
