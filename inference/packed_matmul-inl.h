@@ -245,8 +245,8 @@ HWY_NOINLINE void multiply_tile(const std::uint8_t* weights, const Scale* scales
         for (std::size_t i = 0; i < kPackBlock / kColumns; i += kSteps) {
           for (std::size_t step = 0; step < kSteps; ++step, bytes += kPackRows * 4) {
             const Bytes four = load_bytes(bytes);
-            // A token alone waits for memory: ask for what comes a few microseconds later.
-            if (kTokens == 1) hwy::Prefetch(bytes + 2048);
+            // Few tokens wait for memory: ask for what comes a few microseconds later.
+            if (kTokens <= 4) hwy::Prefetch(bytes + 2048);
             const std::size_t col = block * kPackBlock + (i + step) * kColumns, c = step * kPart % kChains;
             if constexpr (kInt8) {
               for (std::size_t t = 0; t < kTokens; ++t) {
