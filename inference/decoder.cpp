@@ -28,7 +28,9 @@ Decoder::Decoder(const Engine& engine, Lane& lane, const GenerateParams& params,
       vocabulary_(static_cast<std::size_t>(engine.model().config.vocab_size)),
       constraint_(engine.tokenizer(), params.forced),
       sampler_(params.temperature, params.top_p, params.seed),
-      settled_(lane.tokens().size()) {}
+      settled_(lane.tokens().size()) {
+  if (speculation) text_ = as_read(lane.tokens(), speculation->marks);
+}
 
 void Decoder::run(GenerateResult& result, const std::stop_token& stop) {
   result.finish = decode(result, stop);
@@ -82,7 +84,10 @@ Sampled Decoder::pick(bool first) {
 }
 
 bool Decoder::advance(TokenId token, std::size_t tokens_left, GenerateResult& result, const std::stop_token& stop) {
-  if (speculation_) learn(token);
+  if (speculation_) {
+    learn(token);
+    text_.push_back(token);
+  }
   if (settled_ < lane_.tokens().size() && lane_.tokens()[settled_] == token) {
     ++settled_;
     ++result.timings.accepted_tokens;
@@ -110,7 +115,7 @@ bool Decoder::advance(TokenId token, std::size_t tokens_left, GenerateResult& re
     logits_ = lane_.logits(params_.depth, first_row_, rows);
     const double ms = ms_since(started);
     if (rows > 1) result.timings.verify_ms += ms;
-    if (!shallow_) speculation_->gate.took(rows, ms);
+    if (!shallow_) speculation_->gate.took(params_.depth, rows, ms);
   }
   return true;
 }
@@ -140,7 +145,7 @@ bool Decoder::draft(std::size_t tokens_left, const std::stop_token& stop) {
   const std::size_t most = std::min(tokens_left - 1, context - lane_.tokens().size());
   DraftGate& gate = speculation_->gate;
   if (guessed_ == guess_.tokens.size()) {
-    guess_ = speculation_->drafts.guess(lane_.tokens(), kLookAhead);
+    guess_ = speculation_->drafts.guess(text_, kLookAhead);
     guessed_ = 0;
   }
   const std::size_t copied = gate.worth(guess_.matched + guessed_, std::min(most, guess_.tokens.size() - guessed_));

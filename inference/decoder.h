@@ -19,6 +19,7 @@ namespace inference {
 struct Speculation {
   Drafts drafts;
   DraftGate gate;
+  FimMarks marks;
 };
 
 // One generation. A draft is a guess at the next tokens that runs through the model in one batch with the last token; each
@@ -58,6 +59,7 @@ class Decoder {
   std::vector<float> logits_;       // [rows][vocab] after position first_row_ and those behind it; empty: not asked for yet
   std::size_t first_row_ = 0;
   std::vector<float> masked_;
+  std::vector<TokenId> text_;       // the settled tokens as read, for guessing
   Drafts::Guess guess_;             // what the text says comes next, for learning whether it does
   std::size_t guessed_ = 0;         // tokens of it that came true
   bool shallow_ = false;            // the drafts in the lane are loop 1's

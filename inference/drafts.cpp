@@ -14,14 +14,45 @@ constexpr std::size_t kLongestMatch = 32;
 
 // How much of the past counts: an estimate follows the last 1 / kFade guesses.
 constexpr double kFade = 1.0 / 24;
-// A run's time is noisy: a new one moves the estimate by this much.
-constexpr double kNewest = 0.2;
-// What another row adds to a run where it has not been measured: rows share the weights that are read.
-constexpr double kRowCost = 0.15;
+// A run's time is noisy: a new one moves the estimate by a share of the difference, and by no more than this share of
+// itself. Somebody else's work on the same cores makes single runs many times longer; that says nothing about this one.
+constexpr double kNewest = 0.2, kLargestStep = 0.03;
 // Gains below this are not worth the noise of the estimates.
-constexpr double kMinimalGain = 1.05;
+constexpr double kMinimalGain = 1.1;
+
+void follow(double& known, double seen, double most_down) {
+  known += std::clamp(kNewest * (seen - known), -most_down * known, kLargestStep * known);
+}
 
 }  // namespace
+
+std::vector<TokenId> as_read(std::span<const TokenId> tokens, const FimMarks& marks) {
+  const auto last = [&](TokenId mark, std::size_t before) {
+    while (before > 0 && tokens[before - 1] != mark) --before;
+    return before == 0 ? tokens.size() : before - 1;
+  };
+  std::vector<TokenId> text;
+  text.reserve(tokens.size());
+  const auto add = [&](std::size_t begin, std::size_t end) {
+    const auto part = tokens.subspan(begin, end - begin);
+    text.insert(text.end(), part.begin(), part.end());
+  };
+  const std::size_t middle = marks.middle < 0 ? tokens.size() : last(marks.middle, tokens.size());
+  if (middle == tokens.size()) {
+    add(0, tokens.size());
+    return text;
+  }
+  const std::size_t prefix = last(marks.prefix, middle), suffix = last(marks.suffix, middle);
+  if (prefix < suffix && suffix < middle) {
+    add(0, prefix);
+    add(suffix, middle);
+    add(prefix, suffix);
+  } else {
+    add(0, middle);
+  }
+  add(middle + 1, tokens.size());
+  return text;
+}
 
 void Drafts::add(std::span<const TokenId> text) {
   if (text.size() < 2) return;
@@ -70,17 +101,19 @@ void DraftGate::learn_shallow(bool right) { learn(shallow_, right); }
 
 void DraftGate::skipped_shallow() { shallow_.right += (kShallowChance * shallow_.tried - shallow_.right) * kFade / 8; }
 
-void DraftGate::took(std::size_t rows, double ms) {
-  if (rows == 0 || rows >= ms_.size()) return;
-  double& known = ms_[rows];
-  // Somebody else's work on the same cores makes single runs many times longer; that says nothing about this one.
-  known = known == 0 ? ms : known + kNewest * (std::min(ms, 2 * known) - known);
+void DraftGate::took(int depth, std::size_t rows, double ms) {
+  if (rows == 0 || rows >= cost_.size() || depth < 1) return;
+  double& one = one_row_ms_[std::min(static_cast<std::size_t>(depth), kDepths)];
+  if (rows > 1) {
+    if (one > 0) follow(cost_[rows], std::max(1.0, ms / one), kLargestStep);
+  } else if (one == 0) {
+    one = ms;
+  } else {
+    follow(one, ms, 1);  // the first was as likely disturbed as any, and nothing makes a run shorter than it is
+  }
 }
 
-double DraftGate::relative_cost(std::size_t rows) const {
-  const double usual = 1 + kRowCost * static_cast<double>(rows - 1);
-  return ms_[1] > 0 && ms_[rows] > 0 ? std::max(1.0, ms_[rows] / ms_[1]) : usual;
-}
+double DraftGate::relative_cost(std::size_t rows) const { return cost_[rows]; }
 
 std::size_t DraftGate::worth(std::size_t matched, std::size_t most) const {
   std::size_t best = 0;

@@ -20,7 +20,11 @@ double ms_since(Clock::time_point start) { return std::chrono::duration<double, 
 }  // namespace
 
 struct Session::State {
-  explicit State(std::shared_ptr<const Engine> loaded) : engine(std::move(loaded)), lane(engine->device().open_lane()) {}
+  explicit State(std::shared_ptr<const Engine> loaded) : engine(std::move(loaded)), lane(engine->device().open_lane()) {
+    if (!engine->model().tokenizer) return;
+    const auto id = [&](std::string_view mark) { return engine->tokenizer().find_special(mark).value_or(-1); };
+    speculation.marks = {id("<|fim_prefix|>"), id("<|fim_suffix|>"), id("<|fim_middle|>")};
+  }
 
   void check(std::span<const TokenId> tokens, int depth) const {
     const ModelConfig& config = engine->model().config;
@@ -40,7 +44,7 @@ struct Session::State {
   void remember(std::span<const TokenId> tokens) {
     const std::span<const TokenId> old = lane->tokens();
     const auto common = static_cast<std::size_t>(std::mismatch(old.begin(), old.end(), tokens.begin(), tokens.end()).first - old.begin());
-    speculation.drafts.add(old.subspan(common, std::min(old.size() - common, kRemembered)));
+    speculation.drafts.add(as_read(old.subspan(common, std::min(old.size() - common, kRemembered)), speculation.marks));
   }
 
   std::shared_ptr<const Engine> engine;

@@ -12,116 +12,69 @@
 
 #include "lsp/commands/bench_typing.h"
 #include "lsp/commands/commands.h"
+#include "lsp/commands/guess_figures.h"
+#include "lsp/commands/guess_samples.h"
 #include "lsp/commands/open_model.h"
 #include "lsp/json_rpc.h"
 
 namespace lsp {
 namespace {
 
-struct Sample {
-  const char* kind;  // "repeating": what follows stands in the buffer already, but for a name
-  const char* path;
-  std::string prefix;
-};
-
-constexpr const char* kPoints = R"(class Point:
-    def __init__(self, x, y, label=None):
-        self.x = x
-        self.y = y
-        self.label = label
-
-    def moved(self, dx, dy):
-        return Point(self.x + dx, self.y + dy, self.label)
-
-    def scaled(self, factor):
-        return Point(self.x * factor, self.y * factor, self.label)
-
-    def to_json(self):
-        return {"x": self.x, "y": self.y, "label": self.label}
-
-
-)";
-
-constexpr const char* kHandlers = R"(void handle_open(const Request& request, Reply& reply) {
-  const auto document = documents.find(request.uri);
-  if (document == documents.end()) {
-    reply.error("unknown document: " + request.uri);
-    return;
+// What stands in front of the cursor for each answer of a sample.
+std::vector<std::string> places_of(const GuessSample& sample) {
+  std::vector<std::string> places;
+  for (std::size_t line = 0; line < sample.written.size();) {
+    const std::size_t code = sample.written.find_first_not_of(" \t\n", line);
+    if (code == std::string::npos) break;
+    places.push_back(sample.prefix + sample.written.substr(0, code));
+    line = sample.written.find('\n', code);
   }
-  document->second.open(request.text, request.version);
-  reply.result(document->second.state());
+  if (places.empty()) places.push_back(sample.prefix);
+  return places;
 }
 
-)";
-
-constexpr const char* kRoutes = R"(app.get("/users", async (request, response) => {
-  const page = Number(request.query.page || 1);
-  const users = await database.query("SELECT * FROM users LIMIT 20 OFFSET $1", [(page - 1) * 20]);
-  response.json({ items: users.rows, page });
-});
-
-)";
-
-std::vector<Sample> samples() {
-  const std::string points = kPoints, handlers = kHandlers, routes = kRoutes;
-  return {
-      {"repeating", "points.py", points + points + points.substr(0, points.find("    def moved"))},
-      {"repeating", "handlers.cpp", handlers + handlers + handlers.substr(0, handlers.find("  if (document"))},
-      {"repeating", "routes.js", routes + routes + routes.substr(0, routes.find("  const users"))},
-      {"repeating", "tests.py", points + "def test_point():\n    point = Point(1, 2)\n    assert point.to_json() == {\"x\": 1, \"y\": 2, \"label\": None}\n\n\n" + points.substr(0, points.find("        self.x = x"))},
-      {"other", "search.py", "def binary_search(values, wanted):\n    low = 0\n    high = len(values) - 1\n"},
-      {"other", "read.cpp", "#include <fstream>\n#include <string>\n\nstd::string read_file(const std::string& path) {\n"},
-      {"other", "debounce.js", "export function debounce(callback, delay) {\n  let timer = null;\n"},
-      {"other", "words.go", "package main\n\nimport \"strings\"\n\nfunc countWords(text string) map[string]int {\n"},
-  };
-}
-
-struct Figures {
-  std::size_t tokens = 0, drafted = 0, accepted = 0;
-  double plain_ms = 0, speculative_ms = 0;
-};
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
-
-// Adds the medians of some rounds, with and without guesses in turns, each in a session that knows the prompt only.
-void measure(const std::shared_ptr<const inference::Engine>& engine, const Sample& sample, int depth, Figures& figures) {
-  inference::FimPrompt prompt;
-  prompt.path = sample.path;
-  prompt.prefix = sample.prefix;
-  prompt.suffix = "\n";
-  const auto encoded = engine->encode_fim(prompt);
-  std::vector<double> plain, speculative;
-  std::vector<inference::TokenId> want;
-  for (int round = 0; round < 5; ++round) {
-    for (const bool speculate : {false, true}) {
-      inference::Session session(engine);
+// All answers of a sample, in one session with guesses and one without, round after round. A session that guesses begins
+// each round with nothing learned.
+std::vector<TimedAnswer> measure(const std::shared_ptr<const inference::Engine>& engine, const GuessSample& sample, int depth) {
+  const std::vector<std::string> places = places_of(sample);
+  std::vector<TimedAnswer> answers(places.size());
+  for (int round = 0; round < kGuessRounds; ++round) {
+    inference::Session plain(engine), guessing(engine);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      inference::FimPrompt prompt;
+      prompt.path = sample.path;
+      prompt.prefix = places[i];
+      prompt.suffix = sample.suffix;
+      const auto encoded = engine->encode_fim(prompt);
       inference::GenerateParams params;
       params.depth = depth;
       params.max_tokens = 64;
       params.forced = encoded.forced;
-      params.speculate = speculate;
-      const auto result = session.generate(encoded.tokens, params);
-      if (want.empty()) want = result.tokens;
-      if (result.tokens != want) throw std::runtime_error(std::string(sample.path) + ": guessed tokens changed what is generated");
-      (speculate ? speculative : plain).push_back(result.timings.decode_ms);
-      if (round > 0 || !speculate) continue;
-      figures.tokens += result.tokens.size();
-      figures.drafted += result.timings.drafted_tokens;
-      figures.accepted += result.timings.accepted_tokens;
+      TimedAnswer& answer = answers[i];
+      std::vector<inference::TokenId> want;
+      // Who comes second finds the machine's caches warm, so that they take turns at it.
+      for (const bool second : {false, true}) {
+        params.speculate = second == ((static_cast<std::size_t>(round) + i) % 2 == 0);
+        const auto result = (params.speculate ? guessing : plain).generate(encoded.tokens, params);
+        if (second && result.tokens != want) throw std::runtime_error(std::string(sample.path) + ": guessed tokens changed what is generated");
+        want = result.tokens;
+        (params.speculate ? answer.guessing_ms : answer.plain_ms).push_back(result.timings.decode_ms);
+        if (round > 0 || !params.speculate) continue;
+        answer.tokens = result.tokens.size();
+        answer.drafted = result.timings.drafted_tokens;
+        answer.accepted = result.timings.accepted_tokens;
+      }
     }
   }
-  figures.plain_ms += median(plain);
-  figures.speculative_ms += median(speculative);
+  return answers;
 }
 
 void print(const Json& row) {
   const std::string depth = row.at("depth").is_string() ? row.at("depth").get<std::string>() : std::to_string(row.at("depth").get<int>());
-  std::printf("%-10s %6s %7zu %8zu %6zu %15.0f %13.0f %6.2f\n", row.at("text").get<std::string>().c_str(), depth.c_str(),
-              row.at("tokens").get<std::size_t>(), row.at("drafted").get<std::size_t>(), row.at("accepted").get<std::size_t>(),
-              row.at("plain_tokens_per_s").get<double>(), row.at("tokens_per_s").get<double>(), row.at("ratio").get<double>());
+  std::printf("%-10s %6s %7zu %7zu %8zu %6zu %15.0f %13.0f %6.2f  %.2f to %.2f\n", row.at("text").get<std::string>().c_str(), depth.c_str(),
+              row.at("answers").get<std::size_t>(), row.at("tokens").get<std::size_t>(), row.at("drafted").get<std::size_t>(),
+              row.at("accepted").get<std::size_t>(), row.at("plain_tokens_per_s").get<double>(), row.at("tokens_per_s").get<double>(),
+              row.at("ratio").get<double>(), row.at("ratio_low").get<double>(), row.at("ratio_high").get<double>());
   std::fflush(stdout);
 }
 
@@ -132,18 +85,15 @@ int bench_speculation(const Options& options, const Settings& settings) {
   std::vector<int> depths = options.depths;
   if (depths.empty()) depths = {1, 2};
   Json rows = Json::array();
-  if (!options.json) std::puts("text        depth  tokens  guessed  right  tokens/s plain  with guesses  ratio");
-  for (const std::string kind : {"repeating", "other"}) {
+  if (!options.json) std::puts("text        depth answers  tokens  guessed  right  tokens/s plain  with guesses  ratio  of single rounds");
+  for (const bool repeating : {true, false}) {
     for (const int depth : depths) {
-      Figures figures;
-      for (const Sample& sample : samples()) {
-        if (sample.kind == kind) measure(engine, sample, depth, figures);
+      std::vector<TimedAnswer> answers;
+      for (const GuessSample& sample : repeating ? repeating_edits() : other_openings()) {
+        const auto more = measure(engine, sample, depth);
+        answers.insert(answers.end(), more.begin(), more.end());
       }
-      const double plain = 1e3 * static_cast<double>(figures.tokens) / figures.plain_ms;
-      const double speculative = 1e3 * static_cast<double>(figures.tokens) / figures.speculative_ms;
-      rows.push_back({{"bench", "speculation"}, {"text", kind}, {"depth", depth}, {"tokens", figures.tokens}, {"drafted", figures.drafted},
-                      {"accepted", figures.accepted}, {"plain_tokens_per_s", plain}, {"tokens_per_s", speculative}, {"ratio", speculative / plain},
-                      {"device", engine->info().device}, {"threads", engine->info().threads}});
+      rows.push_back(guess_row(repeating ? "repeating" : "other", depth, answers, engine->info()));
       if (!options.json) print(rows.back());
     }
   }

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "context/language.h"
+#include "lsp/commands/guess_figures.h"
 #include "lsp/commands/recording.h"
 #include "lsp/commands/typist.h"
 #include "lsp/json_rpc.h"
@@ -20,11 +21,6 @@ namespace {
 // Keys between two places that are completed: half a line, so that a place differs from the one before.
 constexpr std::size_t stride = 10;
 
-struct Figures {
-  std::size_t places = 0, tokens = 0, drafted = 0, accepted = 0;
-  double plain_ms = 0, speculative_ms = 0;
-};
-
 // One way to complete: what it remembers of earlier places is its own.
 struct Side {
   explicit Side(const std::shared_ptr<const inference::Engine>& engine) : sessions(engine), port(sessions.port()) {}
@@ -33,14 +29,20 @@ struct Side {
   std::shared_ptr<context::Anchors> anchors = std::make_shared<context::Anchors>();
 };
 
-using Classes = std::array<Figures, 4>;  // by context::SyntaxClass
+// The places of one recording, in order.
+struct Place {
+  context::SyntaxClass syntax_class = context::SyntaxClass::none;
+  TimedAnswer answer;
+};
 
 class Replay {
  public:
   Replay(const std::shared_ptr<const inference::Engine>& engine, std::optional<int> depth, const Settings& settings)
       : plain_(engine), guessing_(engine), depth_(depth), settings_(settings) {}
 
-  void type(const Recording& recording, const std::vector<context::OtherFile>& others, std::size_t most, Classes& classes) {
+  // One round; `second_first` is who begins.
+  void type(const Recording& recording, const std::vector<context::OtherFile>& others, std::size_t most, bool second_first, std::vector<Place>& all) {
+    turn_ = second_first;
     Typist typist(recording.start, recording.indent);
     std::size_t keys = 0, places = 0;
     for (const RecordedEvent& event : recording.events) {
@@ -50,7 +52,8 @@ class Replay {
       }
       typist.press(event.key);
       if (++keys % stride != 0) continue;
-      if (places++ == most) return;
+      if (places == most) return;
+      if (all.size() == places) all.emplace_back();
       CompletionInput input;
       input.session = input.path = recording.path;
       input.language = context::detect_language("file:///" + recording.path, recording.language);
@@ -60,12 +63,12 @@ class Replay {
       input.options.depth = depth_;
       input.options.policy = settings_.depth;
       input.options.max_tokens = settings_.max_tokens;
-      complete_both(input, classes);
+      complete_both(input, all[places++]);
     }
   }
 
  private:
-  void complete_both(const CompletionInput& input, Classes& classes) {
+  void complete_both(const CompletionInput& input, Place& place) {
     // Who comes second finds the machine's caches warm, so that they take turns at it.
     turn_ = !turn_;
     Completion plain, guessing;
@@ -77,13 +80,13 @@ class Replay {
       (own.options.speculate ? guessing : plain) = complete(side.port, own, {});
     }
     if (plain.text != guessing.text) throw std::runtime_error(input.path + ": guessed tokens changed what is generated");
-    Figures& figures = classes[static_cast<std::size_t>(plain.syntax_class)];
-    ++figures.places;
-    figures.tokens += plain.timings.generated_tokens;
-    figures.drafted += guessing.timings.drafted_tokens;
-    figures.accepted += guessing.timings.accepted_tokens;
-    figures.plain_ms += plain.timings.decode;
-    figures.speculative_ms += guessing.timings.decode;
+    place.syntax_class = plain.syntax_class;
+    place.answer.plain_ms.push_back(plain.timings.decode);
+    place.answer.guessing_ms.push_back(guessing.timings.decode);
+    if (place.answer.plain_ms.size() > 1) return;
+    place.answer.tokens = plain.timings.generated_tokens;
+    place.answer.drafted = guessing.timings.drafted_tokens;
+    place.answer.accepted = guessing.timings.accepted_tokens;
   }
 
   Side plain_, guessing_;
@@ -98,25 +101,23 @@ Json bench_typing(const std::shared_ptr<const inference::Engine>& engine, std::o
                   const Settings& settings) {
   std::vector<Recording> recordings;
   for (const std::string& file : recordings_at_hand()) recordings.push_back(read_recording(file));
-  Classes classes;
+  std::array<std::vector<TimedAnswer>, 4> classes;  // by context::SyntaxClass
   for (const Recording& recording : recordings) {
     std::vector<context::OtherFile> others;
     for (const Recording& other : recordings) {
       if (&other != &recording) others.push_back({other.path, std::make_shared<const context::Document>(other.start, 1)});
     }
-    Replay replay(engine, depth, settings);
-    replay.type(recording, others, static_cast<std::size_t>(limit.value_or(1'000'000)), classes);
+    std::vector<Place> places;
+    for (int round = 0; round < kGuessRounds; ++round) {
+      Replay replay(engine, depth, settings);
+      replay.type(recording, others, static_cast<std::size_t>(limit.value_or(1'000'000)), round % 2 == 1, places);
+    }
+    for (Place& place : places) classes[static_cast<std::size_t>(place.syntax_class)].push_back(std::move(place.answer));
   }
   Json rows = Json::array();
   for (std::size_t i = 0; i < classes.size(); ++i) {
-    const Figures& f = classes[i];
-    if (f.tokens == 0) continue;
-    const double plain = 1e3 * static_cast<double>(f.tokens) / f.plain_ms;
-    const double guessing = 1e3 * static_cast<double>(f.tokens) / f.speculative_ms;
-    rows.push_back({{"bench", "speculation"}, {"text", std::string(context::name(static_cast<context::SyntaxClass>(i)))},
-                    {"depth", depth ? Json(*depth) : Json("policy")}, {"places", f.places}, {"tokens", f.tokens}, {"drafted", f.drafted},
-                    {"accepted", f.accepted}, {"plain_tokens_per_s", plain}, {"tokens_per_s", guessing}, {"ratio", guessing / plain},
-                    {"device", engine->info().device}, {"threads", engine->info().threads}});
+    const std::string name(context::name(static_cast<context::SyntaxClass>(i)));
+    if (!classes[i].empty()) rows.push_back(guess_row(name, depth ? Json(*depth) : Json("policy"), classes[i], engine->info()));
   }
   return rows;
 }
