@@ -63,9 +63,9 @@ class CpuLane final : public Lane {
     }
     return done;
   }
-  std::vector<float> logits(int depth, std::size_t first, std::size_t count) override {
+  void logits(int depth, std::size_t first, std::size_t count, std::vector<float>& to) override {
     const std::lock_guard lock(device_.mutex_);
-    return device_.forward_.logits(timeline_, depth, first, count);
+    device_.forward_.logits(timeline_, depth, first, count, to);
   }
 
  private:

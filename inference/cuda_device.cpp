@@ -233,7 +233,7 @@ bool CudaLane::run(int depth, std::size_t first_needed, const std::stop_token& s
   return job.complete;
 }
 
-std::vector<float> CudaLane::logits(int depth, std::size_t first, std::size_t count) {
+void CudaLane::logits(int depth, std::size_t first, std::size_t count, std::vector<float>& to) {
   CudaJob job;
   job.lane = this;
   job.depth = depth;
@@ -242,7 +242,7 @@ std::vector<float> CudaLane::logits(int depth, std::size_t first, std::size_t co
   job.first = first;
   job.count = count;
   device_.finish(job);
-  return std::move(job.logits);
+  to = std::move(job.logits);
 }
 
 std::optional<Sampled> CudaLane::greedy(int depth, const GreedyRule& rule) {

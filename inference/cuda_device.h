@@ -110,7 +110,7 @@ class CudaLane final : public Lane {
   void append(TokenId token) override { positions_.append(token); }
   bool exact_batches() const override;
   bool run(int depth, std::size_t first_needed, const std::stop_token& stop, const Deadline& deadline) override;
-  std::vector<float> logits(int depth, std::size_t first, std::size_t count) override;
+  void logits(int depth, std::size_t first, std::size_t count, std::vector<float>& to) override;
   std::optional<Sampled> greedy(int depth, const GreedyRule& rule) override;
 
  private:

@@ -19,7 +19,8 @@ constexpr std::size_t kLookAhead = 24;
 
 }  // namespace
 
-Decoder::Decoder(const Engine& engine, Lane& lane, const GenerateParams& params, Speculation* speculation, Clock::time_point start)
+Decoder::Decoder(const Engine& engine, Lane& lane, const GenerateParams& params, Speculation* speculation, std::vector<float>& logits,
+                 Clock::time_point start)
     : engine_(engine),
       lane_(lane),
       params_(params),
@@ -28,7 +29,9 @@ Decoder::Decoder(const Engine& engine, Lane& lane, const GenerateParams& params,
       vocabulary_(static_cast<std::size_t>(engine.model().config.vocab_size)),
       constraint_(engine.tokenizer(), params.forced),
       sampler_(params.temperature, params.top_p, params.seed),
-      settled_(lane.tokens().size()) {
+      settled_(lane.tokens().size()),
+      logits_(logits) {
+  logits_.clear();
   if (speculation) text_ = as_read(lane.tokens(), speculation->marks);
 }
 
@@ -69,7 +72,7 @@ Sampled Decoder::pick(bool first) {
       if (const auto picked = lane_.greedy(params_.depth, {engine_.tokenizer().size(), {}, {}, 0})) return *picked;
     }
     first_row_ = settled_ - 1;
-    logits_ = lane_.logits(params_.depth, first_row_, lane_.tokens().size() - first_row_);
+    lane_.logits(params_.depth, first_row_, lane_.tokens().size() - first_row_, logits_);
   }
   const auto logits = std::span<const float>(logits_).subspan((settled_ - 1 - first_row_) * vocabulary_, vocabulary_);
   if (unbound) return sampler_.pick(logits, logits.first(defined));
@@ -112,7 +115,7 @@ bool Decoder::advance(TokenId token, std::size_t tokens_left, GenerateResult& re
   if (!lane_.run(params_.depth, settled_ - 1, stop)) return false;
   if (checked) {
     first_row_ = settled_ - 1;
-    logits_ = lane_.logits(params_.depth, first_row_, rows);
+    lane_.logits(params_.depth, first_row_, rows, logits_);
     const double ms = ms_since(started);
     if (rows > 1) result.timings.verify_ms += ms;
     if (!shallow_) speculation_->gate.took(params_.depth, rows, ms);
@@ -128,7 +131,7 @@ bool Decoder::run_until_sure(GenerateResult& result, const std::stop_token& stop
     // Bytes that are forced may be none of what this loop is sure of.
     if (constraint_.active() && r < params_.depth) continue;
     if (!lane_.run(r, settled_ - 1, stop)) return false;
-    logits_ = lane_.logits(r, settled_ - 1, 1);
+    lane_.logits(r, settled_ - 1, 1, logits_);
     if (r == params_.depth) break;
     const float best = logits_[static_cast<std::size_t>(largest_index(logits_.data(), defined))];
     if (best - log_sum_exp(logits_.data(), logits_.size()) < std::log(params_.adaptive)) continue;
@@ -148,7 +151,9 @@ bool Decoder::draft(std::size_t tokens_left, const std::stop_token& stop) {
     guess_ = speculation_->drafts.guess(text_, kLookAhead);
     guessed_ = 0;
   }
-  const std::size_t copied = gate.worth(guess_.matched + guessed_, std::min(most, guess_.tokens.size() - guessed_));
+  const auto line_end = std::find_if(guess_.tokens.begin() + static_cast<std::ptrdiff_t>(guessed_), guess_.tokens.end(), [&](TokenId token) { return breaks_line(token); });
+  const std::size_t copied = gate.worth(guess_.matched + guessed_, std::min(most, guess_.tokens.size() - guessed_),
+                                        static_cast<std::size_t>(line_end - guess_.tokens.begin()) - guessed_);
   for (std::size_t i = 0; i < copied; ++i) lane_.append(guess_.tokens[guessed_ + i]);
   if (copied > 0) return true;
   const std::size_t own = gate.worth_shallow(params_.depth, most);
@@ -161,16 +166,20 @@ bool Decoder::draft(std::size_t tokens_left, const std::stop_token& stop) {
   for (std::size_t i = 0; i < own; ++i) {
     const std::size_t last = lane_.tokens().size() - 1;
     if (!lane_.run(1, last, stop)) return false;
-    const std::vector<float> logits = lane_.logits(1, last, 1);
-    lane_.append(static_cast<TokenId>(largest_index(logits.data(), std::min(logits.size(), engine_.tokenizer().size()))));
+    lane_.logits(1, last, 1, logits_);
+    lane_.append(static_cast<TokenId>(largest_index(logits_.data(), std::min(logits_.size(), engine_.tokenizer().size()))));
   }
   return true;
+}
+
+bool Decoder::breaks_line(TokenId token) const {
+  return static_cast<std::size_t>(token) < engine_.tokenizer().size() && engine_.tokenizer().bytes(token).find('\n') != std::string_view::npos;
 }
 
 void Decoder::learn(TokenId token) {
   if (guessed_ >= guess_.tokens.size()) return;
   const bool right = guess_.tokens[guessed_] == token;
-  speculation_->gate.learn(guess_.matched + guessed_, right);
+  speculation_->gate.learn(guess_.matched + guessed_, right, breaks_line(guess_.tokens[guessed_]));
   if (right) {
     ++guessed_;
   } else {
@@ -183,7 +192,7 @@ void Decoder::learn(TokenId token) {
 // otherwise look as good as long ones.
 void Decoder::learn_end() {
   if (!speculation_) return;
-  if (guessed_ < guess_.tokens.size()) speculation_->gate.learn(guess_.matched + guessed_, false);
+  if (guessed_ < guess_.tokens.size()) speculation_->gate.learn(guess_.matched + guessed_, false, breaks_line(guess_.tokens[guessed_]));
   if (shallow_ && settled_ < lane_.tokens().size()) speculation_->gate.learn_shallow(false);
 }
 

@@ -27,8 +27,9 @@ struct Speculation {
 // mask and the same random numbers as without drafts, so the result is the same whatever is guessed.
 class Decoder {
  public:
-  // `speculation` null: no drafts. The lane must have run for all its tokens at params.depth.
-  Decoder(const Engine& engine, Lane& lane, const GenerateParams& params, Speculation* speculation, std::chrono::steady_clock::time_point start);
+  // `speculation` null: no drafts. The lane must have run for all its tokens at params.depth. `logits` is memory to use.
+  Decoder(const Engine& engine, Lane& lane, const GenerateParams& params, Speculation* speculation, std::vector<float>& logits,
+          std::chrono::steady_clock::time_point start);
 
   // Appends to `result` until something ends it. The lane then holds the prompt and what was generated but the last token.
   void run(GenerateResult& result, const std::stop_token& stop);
@@ -42,6 +43,7 @@ class Decoder {
   bool run_until_sure(GenerateResult& result, const std::stop_token& stop);
   // Appends drafts to the lane; false where `stop` was requested.
   bool draft(std::size_t most, const std::stop_token& stop);
+  bool breaks_line(TokenId token) const;
   void learn(TokenId token);
   void learn_end();
   void drop_drafts();
@@ -56,7 +58,7 @@ class Decoder {
   Sampler sampler_;
 
   std::size_t settled_;             // tokens of the lane that are prompt or result; those behind them are drafts
-  std::vector<float> logits_;       // [rows][vocab] after position first_row_ and those behind it; empty: not asked for yet
+  std::vector<float>& logits_;      // [rows][vocab] after position first_row_ and those behind it; empty: not asked for yet
   std::size_t first_row_ = 0;
   std::vector<float> masked_;
   std::vector<TokenId> text_;       // the settled tokens as read, for guessing

@@ -96,7 +96,7 @@ void DraftGate::learn(Chance& chance, bool right) {
   chance.right += (right ? 1 : 0) - chance.right * kFade;
   chance.tried += 1 - chance.tried * kFade;
 }
-void DraftGate::learn(std::size_t matched, bool right) { learn(chances_[bucket(matched)], right); }
+void DraftGate::learn(std::size_t matched, bool right, bool line_end) { learn(line_end ? line_end_ : chances_[bucket(matched)], right); }
 void DraftGate::learn_shallow(bool right) { learn(shallow_, right); }
 
 void DraftGate::skipped_shallow() { shallow_.right += (kShallowChance * shallow_.tried - shallow_.right) * kFade / 8; }
@@ -115,11 +115,11 @@ void DraftGate::took(int depth, std::size_t rows, double ms) {
 
 double DraftGate::relative_cost(std::size_t rows) const { return cost_[rows]; }
 
-std::size_t DraftGate::worth(std::size_t matched, std::size_t most) const {
+std::size_t DraftGate::worth(std::size_t matched, std::size_t most, std::size_t line_end) const {
   std::size_t best = 0;
   double best_gain = kMinimalGain, expected = 1, reached = 1;
   for (std::size_t k = 1; k <= std::min(most, kMost); ++k) {
-    reached *= chance(matched + k - 1);
+    reached *= k - 1 == line_end ? line_end_.right / line_end_.tried : chance(matched + k - 1);
     expected += reached;
     const double gain = expected / relative_cost(k + 1);
     if (gain > best_gain) best_gain = gain, best = k;

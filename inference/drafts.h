@@ -46,12 +46,15 @@ class DraftGate {
  public:
   static constexpr std::size_t kMost = 7;  // drafts checked at once; with the token before them eight rows
 
-  // `guess` tokens that `matched` tokens speak for: how many of the first `most` to check in one batch.
-  std::size_t worth(std::size_t matched, std::size_t most) const;
+  static constexpr std::size_t kNowhere = static_cast<std::size_t>(-1);
+
+  // A guess that `matched` tokens speak for: how many of its first `most` tokens to check in one batch. `line_end` is the
+  // first of them that holds a line break: answers end there more often than the texts that they are guessed from.
+  std::size_t worth(std::size_t matched, std::size_t most, std::size_t line_end = kNowhere) const;
   // Loop 1's own guesses at depth `depth`, how many to make before the other loops check them.
   std::size_t worth_shallow(int depth, std::size_t most) const;
 
-  void learn(std::size_t matched, bool right);
+  void learn(std::size_t matched, bool right, bool line_end = false);
   void learn_shallow(bool right);
   // A token was generated without loop 1 guessing at it: what was learned about it fades, until it is tried again.
   void skipped_shallow();
@@ -73,6 +76,7 @@ class DraftGate {
   // Counts that fade, so that a file that repeats itself and one that does not are told apart within some dozen tokens.
   // They start with a guess at both.
   std::array<Chance, 5> chances_{{{0.2, 4}, {0.8, 4}, {2.2, 4}, {3.2, 4}, {3.6, 4}}};
+  Chance line_end_{2, 4};
   Chance shallow_{kShallowChance * 8, 8};
   // By rows, in runs of one row. Default model, AVX-512 VNNI, 1,100 tokens of context, 1 or 2 threads: up to 4 rows share
   // the time that reading the weights takes, more wait for their products.

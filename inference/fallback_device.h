@@ -52,8 +52,8 @@ class FallbackLane final : public Lane {
   bool run(int depth, std::size_t first_needed, const std::stop_token& stop, const Deadline& deadline) override {
     return attempt([&] { return lane_->run(depth, first_needed, stop, deadline); }, [] {});
   }
-  std::vector<float> logits(int depth, std::size_t first, std::size_t count) override {
-    return attempt([&] { return lane_->logits(depth, first, count); }, [&] { lane_->run(depth, first, {}); });
+  void logits(int depth, std::size_t first, std::size_t count, std::vector<float>& to) override {
+    attempt([&] { lane_->logits(depth, first, count, to); }, [&] { lane_->run(depth, first, {}); });
   }
   std::optional<Sampled> greedy(int depth, const GreedyRule& rule) override {
     return attempt([&] { return lane_->greedy(depth, rule); }, [&] { lane_->run(depth, tokens().size() - 1, {}); });

@@ -152,15 +152,13 @@ void Forward::feed_forward(const Layer& layer, int r, std::size_t rows) {
   for (std::size_t i = 0; i < rows * width; ++i) hidden_[i] += projected_[i];
 }
 
-std::vector<float> Forward::logits(const Timeline& timeline, int depth, std::size_t first, std::size_t count) {
+void Forward::logits(const Timeline& timeline, int depth, std::size_t first, std::size_t count, std::vector<float>& to) {
   const ModelConfig& config = model_.config;
   const auto width = static_cast<std::size_t>(config.hidden_size);
-  std::vector<float> result;
   gather_states(timeline, depth, first, count);
   normed_.resize(count * width);
   ops_.rms_norm(pool_, normed_.data(), states_.data(), model_.norm.of(depth), count, width, config.rms_norm_eps);
-  project({{&model_.output(), &result}}, normed_, count);
-  return result;
+  project({{&model_.output(), &to}}, normed_, count);
 }
 
 }  // namespace inference

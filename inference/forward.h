@@ -24,7 +24,12 @@ class Forward {
   bool run(Timeline& timeline, int depth, std::size_t first_needed, const std::stop_token& stop, const Deadline& deadline = {});
 
   // Logits [count][vocab] after positions [first, first + count) of loop `depth`, which must have run.
-  std::vector<float> logits(const Timeline& timeline, int depth, std::size_t first, std::size_t count);
+  void logits(const Timeline& timeline, int depth, std::size_t first, std::size_t count, std::vector<float>& to);
+  std::vector<float> logits(const Timeline& timeline, int depth, std::size_t first, std::size_t count) {
+    std::vector<float> result;
+    logits(timeline, depth, first, count, result);
+    return result;
+  }
 
  private:
   void run_chunk(Timeline& timeline, int r, std::size_t first, std::size_t rows);

@@ -45,8 +45,14 @@ class Lane {
   // by then counts. Throws std::runtime_error where the device fails; the lane is then empty and can be used again.
   virtual bool run(int depth, std::size_t first_needed, const std::stop_token& stop, const Deadline& deadline = {}) = 0;
 
-  // Logits [count][vocab] after positions [first, first + count) of loop `depth`, which must have run.
-  virtual std::vector<float> logits(int depth, std::size_t first, std::size_t count) = 0;
+  // Logits [count][vocab] after positions [first, first + count) of loop `depth`, which must have run. Who asks again and
+  // again keeps `to`: the pages of half a megabyte that is new each time cost as much as a row of a draft.
+  virtual void logits(int depth, std::size_t first, std::size_t count, std::vector<float>& to) = 0;
+  std::vector<float> logits(int depth, std::size_t first, std::size_t count) {
+    std::vector<float> result;
+    logits(depth, first, count, result);
+    return result;
+  }
 
   // Whether a position's results are the same to the last bit however many positions run together, so that drafts may be
   // checked in a batch.

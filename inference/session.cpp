@@ -50,6 +50,7 @@ struct Session::State {
   std::shared_ptr<const Engine> engine;
   std::unique_ptr<Lane> lane;
   Speculation speculation;
+  std::vector<float> logits;  // the decoder's, kept from one generation to the next
 };
 
 Session::Session(std::shared_ptr<const Engine> engine) : state_(std::make_unique<State>(std::move(engine))) {}
@@ -97,7 +98,7 @@ GenerateResult Session::generate(std::span<const TokenId> tokens, const Generate
 
   const auto decode_start = Clock::now();
   const bool guesses = params.speculate && params.adaptive <= 0;
-  Decoder decoder(*state_->engine, *state_->lane, params, guesses ? &state_->speculation : nullptr, start);
+  Decoder decoder(*state_->engine, *state_->lane, params, guesses ? &state_->speculation : nullptr, state_->logits, start);
   decoder.run(result, stop);
   result.timings.generated_tokens = result.tokens.size();
   result.timings.decode_ms = ms_since(decode_start);

@@ -2,6 +2,7 @@
 #include "lsp/commands/guess_figures.h"
 
 #include <algorithm>
+#include <ctime>
 
 #include "lsp/json_rpc.h"
 
@@ -17,6 +18,12 @@ double median(std::vector<double> values) {
 double quotient(double above, double below) { return below > 0 ? above / below : 0; }
 
 }  // namespace
+
+double guess_clock_ms(const inference::EngineInfo& info) {
+  timespec now{};
+  clock_gettime(info.threads == 1 && info.device == "cpu" ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+  return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
+}
 
 Json guess_row(const std::string& text, const Json& depth, const std::vector<TimedAnswer>& answers, const inference::EngineInfo& info) {
   TimedAnswer sum;

@@ -102,6 +102,16 @@ TEST_CASE("text that continues behind a mark is matched with what stands in fron
   CHECK(next.tokens == Ids{5, 6});
 }
 
+TEST_CASE("where answers end with the line a guess is followed to the line's end, and further where they go on") {
+  DraftGate gate;
+  for (int i = 0; i < 60; ++i) gate.learn(20, true), gate.learn(20, false, true);
+  CHECK(gate.worth(20, 16, 3) == 3);
+  CHECK(gate.worth(20, 16, 0) == 0);
+  CHECK(gate.worth(20, 16) == DraftGate::kMost);
+  for (int i = 0; i < 60; ++i) gate.learn(20, true, true);
+  CHECK(gate.worth(20, 16, 3) > 3);
+}
+
 TEST_CASE("loop 1 drafts for deeper loops as long as they agree") {
   DraftGate gate;
   CHECK(gate.worth_shallow(1, 8) == 0);
