@@ -2,6 +2,7 @@
 #include "lsp/completion.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "context/check.h"
@@ -31,6 +32,7 @@ struct Draft {
   std::vector<inference::TokenId> tokens;
   std::vector<std::size_t> ends;  // offset in `text` just behind each token
   std::vector<double> ms;         // what each token took
+  std::vector<float> logprobs;    // one a token; may be empty
   std::vector<std::uint8_t> drafted, accepted;  // guesses beside each token, and those that were right; may be empty
   inference::FinishReason finish = inference::FinishReason::end_token;
 };
@@ -164,6 +166,7 @@ struct Run {
       before = until;
     }
     draft.tokens = std::move(result.tokens);
+    draft.logprobs = std::move(result.logprobs);
     draft.drafted = std::move(result.drafted);
     draft.accepted = std::move(result.accepted);
     return draft;
@@ -243,6 +246,13 @@ struct Run {
     }
   }
 };
+
+// What the model gives to the first `length` bytes of its draft, a token that reaches over them included.
+double probability_of(const Draft& draft, std::size_t length) {
+  double sum = 0;
+  for (std::size_t i = 0; i < draft.logprobs.size() && (i == 0 || draft.ends[i - 1] < length); ++i) sum += static_cast<double>(draft.logprobs[i]);
+  return std::exp(sum);
+}
 
 std::size_t step_of(const std::vector<context::Step>& steps, std::size_t offset) {
   std::size_t at = 0;
@@ -384,6 +394,7 @@ Completion complete(const ModelPort& model, const CompletionInput& given, std::s
   run.trace(draft, steps, 0, 0, StepKind::draft);
 
   // No edit is shown that breaks what parsed before.
+  const Draft first = draft;
   if (!shown.text.empty()) {
     context::Verdict verdict = run.verify(shown);
     // Depth that the model lacks is spent here, and one pass more where the user asked and waits.
@@ -393,6 +404,8 @@ Completion complete(const ModelPort& model, const CompletionInput& given, std::s
   }
   if (shown.text.empty() && shown.dropped.empty() && draft.text.empty()) run.explain("the model ended at once");
 
+  const bool as_drafted = !shown.text.empty() && first.text.compare(0, shown.text.size(), shown.text) == 0;
+  out.probability = as_drafted ? probability_of(first, shown.text.size()) : 0;
   out.text = std::move(shown.text);
   out.replace_after = shown.replace_after;
   out.timings.total = ms_since(run.start);

@@ -121,6 +121,7 @@ struct Completion {
   std::size_t replace_after = 0;  // bytes behind the cursor, on its line, that `text` replaces
   context::SyntaxClass syntax_class = context::SyntaxClass::none;
   int depth = 0;                  // loops per token
+  double probability = 0;         // that the model gives to `text`; 0 where a revise pass had a hand in it
   std::vector<LoopStep> steps;
   std::string finish_reason;      // inference::name(FinishReason), or "off" where no model ran
   CompletionTimings timings;

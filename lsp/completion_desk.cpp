@@ -92,6 +92,8 @@ void CompletionDesk::prepare_request(const std::string& uri) {
   ask.document = open->document;
   ask.syntax = open->syntax;
   ask.offset = open->last_edit;
+  // Whoever types along a suggestion is answered from it; should they leave it, all that was typed is one run.
+  if (knows_answer(uri, *ask.document, ask.offset)) return;
   Job job;
   job.document = uri;
   job.priority = Job::Priority::background;
@@ -191,6 +193,12 @@ void CompletionDesk::submit(const OpenDocument& open, Ask ask, Reply& reply) {
   if (loading_) {
     hooks_.after(patience, [pending, nothing = ask.nothing] { (*pending)(nothing); });
   }
+}
+
+bool CompletionDesk::knows_answer(const std::string& uri, const context::Document& document, std::size_t offset) const {
+  const Suggestion* shown = last(uri);
+  const Suggestion* next = foresight_->ahead(uri);
+  return (shown && recall(*shown, document, offset, false)) || (next && recall(*next, document, offset, false));
 }
 
 // The answer without the model: the rest of the last suggestion, or what was foreseen for the place it led to.

@@ -49,6 +49,8 @@ class CompletionDesk : public std::enable_shared_from_this<CompletionDesk> {
   void continue_selected(const InlineCompletionParams::Selected& selected, Ask& ask) const;
   void submit(const OpenDocument& open, Ask ask, Reply& reply);
   std::optional<Completion> remembered(const Ask& ask);
+  // Whether a request at this place would be answered without the model.
+  bool knows_answer(const std::string& uri, const context::Document& document, std::size_t offset) const;
   void finish(Reply& reply, const Ask& ask, const Completion& completion, Outcome outcome, const std::string& error);
   void trace(const std::string& uri, const Completion& completion) const;
 

@@ -38,7 +38,7 @@ std::uint64_t Foresight::last_stir(const std::string& uri) const {
 void Foresight::look_ahead(const CompletionInput& input, const Completion& shown) {
   Suggestion next;
   std::optional<CompletionInput> there;
-  if (!shown.text.empty()) {
+  if (!shown.text.empty() && shown.probability >= likely_enough) {
     there = taken(input, shown);
     next.document = there->document;
     next.offset = there->offset;

@@ -1,6 +1,7 @@
 // Compares the text around two cursors.
 #include "lsp/recall.h"
 
+#include <cmath>
 #include <string_view>
 
 namespace lsp {
@@ -22,6 +23,8 @@ std::optional<Completion> recall(const Suggestion& last, const context::Document
   const bool blank = rest.find_first_not_of(" \t\r\n") == std::string_view::npos;
   if (blank && !typed.empty()) return std::nullopt;
   Completion left = last.completion;
+  // Every byte that was typed along speaks for the rest, as if the doubt were spread evenly.
+  if (!text.empty()) left.probability = std::pow(left.probability, static_cast<double>(rest.size()) / static_cast<double>(text.size()));
   left.text = std::string(rest);
   left.timings = {};
   left.explain.push_back("answered from the suggestion before, because what was typed since follows it");

@@ -38,6 +38,7 @@ Json report(const Completion& completion, context::Language language, const std:
           {"language", std::string(context::name(language))},
           {"syntax_class", std::string(context::name(completion.syntax_class))},
           {"loop_depth", completion.depth},
+          {"probability", completion.probability},
           {"loop_steps", steps_json(completion.steps)},
           {"finish_reason", completion.finish_reason},
           {"timings_ms",

@@ -5,7 +5,10 @@ local typed = {
   '\bdef longest_line(', 'text):\r', 'lengths = ', '[len(line) ', 'for line ', 'in text.', 'split("\\n")]\r', 'return ',
   'max(lengths)\r', '\r', '\bdef is_blank(', 'text):\r', 'return ', 'not text.', 'strip()\r',
 }
-local debounce_ms = tonumber(vim.env.LOOPD_DEBOUNCE_MS)
+-- Since 0.12 the editor asks and draws by itself, after a pause of its own.
+local own = vim.lsp.inline_completion
+local debounce_ms = own and 200 or tonumber(vim.env.LOOPD_DEBOUNCE_MS)
+vim.o.showmode = false
 local namespace = vim.api.nvim_create_namespace('ghost')
 local buffer = vim.api.nvim_get_current_buf()
 local client, ready, pressed, asked
@@ -16,14 +19,22 @@ local function milliseconds() return vim.loop.hrtime() / 1e6 end
 local function percentiles(name, values)
   table.sort(values)
   local function at(share) return values[math.min(#values, math.floor(share * #values) + 1)] or 0 end
-  print(string.format('%s: %d, p50 %.0f, p90 %.0f, p99 %.0f ms\n', name, #values, at(0.5), at(0.9), at(0.99)))
+  io.stdout:write(string.format('%s: %d, p50 %.0f, p90 %.0f, p99 %.0f ms\n', name, #values, at(0.5), at(0.9), at(0.99)))
 end
 
 local function finish()
   percentiles('key to ghost text, debounce of ' .. debounce_ms .. ' ms included', key_ms)
   percentiles('request to ghost text', request_ms)
-  print(shown .. ' answers had text\n')
+  io.stdout:write(shown .. ' answers had text\n')
   vim.cmd('qa!')
+end
+
+local function note(result)
+  local item = result and (result.items or result)[1]
+  if item and item.insertText ~= '' then shown = shown + 1 end
+  vim.cmd('redraw')
+  table.insert(key_ms, milliseconds() - pressed)
+  table.insert(request_ms, milliseconds() - asked)
 end
 
 local function show(result)
@@ -33,11 +44,8 @@ local function show(result)
     local at = vim.api.nvim_win_get_cursor(0)
     local first = vim.split(item.insertText, '\n')[1]
     vim.api.nvim_buf_set_extmark(buffer, namespace, at[1] - 1, at[2], { virt_text = { { first, 'Comment' } }, virt_text_pos = 'overlay' })
-    shown = shown + 1
   end
-  vim.cmd('redraw')
-  table.insert(key_ms, milliseconds() - pressed)
-  table.insert(request_ms, milliseconds() - asked)
+  note(result)
 end
 
 local keys_so_far = 0
@@ -63,18 +71,34 @@ local function type_on()
   local character = typed[word]:sub(letter, letter):gsub('\r', '<CR>'):gsub('\b', '<BS>')
   keys_so_far = keys_so_far + 1
   pressed = milliseconds()
-  vim.api.nvim_buf_clear_namespace(buffer, namespace, 0, -1)
+  if not own then vim.api.nvim_buf_clear_namespace(buffer, namespace, 0, -1) end
   vim.api.nvim_feedkeys(vim.api.nvim_replace_termcodes(character, true, false, true), 't', false)
   local mine = keys_so_far
-  vim.defer_fn(function()
-    if mine == keys_so_far then ask() end
-  end, debounce_ms)
+  if not own then
+    vim.defer_fn(function()
+      if mine == keys_so_far then ask() end
+    end, debounce_ms)
+  end
   vim.defer_fn(type_on, 90)
 end
 
 local capabilities = vim.lsp.protocol.make_client_capabilities()
 capabilities.textDocument.inlineCompletion = { dynamicRegistration = false }
-client = vim.lsp.start_client({
+-- Notes when the editor asks and when it has drawn the answer, unless a key came in between.
+local function watch(editor)
+  local request = editor.request
+  editor.request = function(self, method, params, handler, ...)
+    if method ~= 'textDocument/inlineCompletion' then return request(self, method, params, handler, ...) end
+    asked = milliseconds()
+    local mine = keys_so_far
+    return request(self, method, params, function(error, result, ...)
+      handler(error, result, ...)
+      if mine == keys_so_far and mine > 0 and not error then note(result) end
+    end, ...)
+  end
+end
+
+local configuration = {
   name = 'loopd',
   cmd = { vim.env.LOOPD_BINARY },
   root_dir = vim.fn.getcwd(),
@@ -88,8 +112,15 @@ client = vim.lsp.start_client({
       vim.defer_fn(type_on, 2500)
     end,
   },
-})
+}
 vim.bo[buffer].filetype, vim.bo[buffer].autoindent = 'python', true
 vim.bo[buffer].shiftwidth, vim.bo[buffer].expandtab, vim.bo[buffer].softtabstop = 4, true, 4
 vim.bo[buffer].smartindent, vim.bo[buffer].cinwords = true, 'def,if,for,else,while'
-vim.lsp.buf_attach_client(buffer, client)
+if own then
+  client = vim.lsp.start(configuration, { bufnr = buffer })
+  watch(vim.lsp.get_client_by_id(client))
+  own.enable(true, { bufnr = buffer })
+else
+  client = vim.lsp.start_client(configuration)
+  vim.lsp.buf_attach_client(buffer, client)
+end

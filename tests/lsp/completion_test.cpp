@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -29,6 +30,7 @@ struct Script {
   std::vector<inference::GenerateParams> params{};
   std::vector<int> prefilled{};
   std::vector<std::uint8_t> drafted{}, accepted{};  // beside each token; may be empty
+  float logprob = 0;  // of each token
 
   ModelPort port() {
     ModelPort port;
@@ -56,6 +58,7 @@ struct Script {
         }
         result.text += c;
         result.tokens.push_back(c);
+        result.logprobs.push_back(logprob);
         result.token_ms.push_back(static_cast<double>(result.tokens.size()));
         if (given.stop_rule(result.text)) {
           result.finish = inference::FinishReason::stop_rule;
@@ -166,6 +169,18 @@ TEST_CASE("depth follows the policy, the request and the model") {
   auto input = at(text);
   input.options.depth = 5;
   CHECK(complete(script.port(), input, {}).depth == 5);
+}
+
+TEST_CASE("a suggestion says how likely the model finds what is shown of its draft") {
+  Script script{{"x = a\n    y = = a\n"}};
+  script.logprob = -0.1F;
+  const auto cut = complete(script.port(), at("def f(a):\n    |\n\n\ndef g():\n    pass\n"), {});
+  CHECK(cut.text == "x = a");
+  CHECK(cut.probability == doctest::Approx(std::exp(-0.5)));
+  Script revised{{"x = a\n    y = = a\n", "z = a\n"}, 1};
+  CHECK(complete(revised.port(), at("def f(a):\n    |\n\n\ndef g():\n    pass\n"), {}).probability == 0);
+  Script silent{{""}};
+  CHECK(complete(silent.port(), at("def f(a):\n    |\n"), {}).probability == 0);
 }
 
 TEST_CASE("a fault with no pass left is cut back to the last good step") {

@@ -59,3 +59,13 @@ TEST_CASE("a silence that settings imposed is not remembered") {
   last.completion.finish_reason = "off";
   CHECK_FALSE(recall(last, *asked.document, asked.offset, false).has_value());
 }
+
+TEST_CASE("a suggestion that is typed along becomes likelier") {
+  const At asked("re| x"), now("ret| x");
+  lsp::Suggestion last{asked.document, asked.offset, false, {}};
+  last.completion.text = "turn";
+  last.completion.probability = 0.0625;
+  const auto left = lsp::recall(last, *now.document, now.offset, false);
+  REQUIRE(left);
+  CHECK(left->probability == doctest::Approx(0.125));
+}

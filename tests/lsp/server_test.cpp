@@ -33,6 +33,8 @@ struct Fixture {
   std::atomic<int> completions = 0;
   // Called by the model while it completes.
   std::function<void(const std::string& prefix, std::stop_token)> during = [](const std::string&, std::stop_token) {};
+  // Called where a prompt is made ready before anybody asks.
+  std::function<void(const std::string& prefix)> on_prefill = [](const std::string&) {};
   std::latch* load_gate = nullptr;
   std::function<void()> on_load = [] {};
   std::optional<lsp::Server> server;
@@ -62,7 +64,7 @@ struct Fixture {
     loaded.port.max_depth = 6;
     loaded.port.count = [](std::string_view text) { return text.size(); };
     loaded.port.token_bytes = [](inference::TokenId) { return std::size_t{1}; };
-    loaded.port.prefill = [](const std::string&, const inference::FimPrompt&, int, std::stop_token) {};
+    loaded.port.prefill = [this](const std::string&, const inference::FimPrompt& prompt, int, std::stop_token) { on_prefill(std::string(prompt.prefix)); };
     loaded.port.generate = [this](const std::string&, const inference::FimPrompt& prompt, const inference::GenerateParams&,
                                   std::stop_token stop) {
       ++completions;
@@ -229,6 +231,25 @@ TEST_CASE("in a pause the place behind the suggestion is completed, and asking t
   f.insert(1, 11, "a + b");
   f.ask(ghost, Fixture::at(1, 16));
   CHECK(f.completions == 2);
+}
+
+TEST_CASE("a key that follows the suggestion prepares nothing, one that leaves it does") {
+  Fixture f;
+  std::latch prepared(1);
+  std::string along;
+  f.on_prefill = [&](const std::string& prefix) {
+    if (prefix.ends_with("return a")) along = prefix;
+    if (prefix.ends_with("return az")) prepared.count_down();
+  };
+  f.start();
+  f.open(add);
+  f.ask(ghost, Fixture::at(1, 11));
+  f.insert(1, 11, "a");
+  f.ask(ghost, Fixture::at(1, 12));
+  f.insert(1, 12, "z");
+  prepared.wait();
+  CHECK(along.empty());
+  CHECK(f.completions == 1);
 }
 
 TEST_CASE("who types on is no pause, and background work is stopped by the next request") {
