@@ -4,10 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <condition_variable>
-#include <deque>
 #include <latch>
-#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -16,15 +13,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/lsp/loop_by_hand.h"
+
 using Json = nlohmann::json;
 
 namespace {
 
 // An event loop that the test turns by hand, and a model that says what the test tells it to.
 struct Fixture {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::deque<std::function<void()>> tasks;
+  tests::LoopByHand loop;
   std::vector<std::function<void()>> timers;
   std::vector<Json> sent;
   std::vector<std::string> logged;
@@ -43,11 +40,7 @@ struct Fixture {
   Fixture() {
     lsp::ServerHooks hooks;
     hooks.send = [this](std::string message) { sent.push_back(Json::parse(message)); };
-    hooks.post = [this](std::function<void()> task) {
-      const std::lock_guard lock(mutex);
-      tasks.push_back(std::move(task));
-      changed.notify_one();
-    };
+    hooks.post = [this](std::function<void()> task) { loop.post(std::move(task)); };
     hooks.after = [this](std::chrono::milliseconds, std::function<void()> task) { timers.push_back(std::move(task)); };
     hooks.log = [this](const std::string& line) { logged.push_back(line); };
     server.emplace(hooks, lsp::Settings{}, [this](const lsp::Settings&) { return load(); });
@@ -96,18 +89,8 @@ struct Fixture {
     }
     return nullptr;
   }
-  void turn() {
-    std::function<void()> task;
-    {
-      std::unique_lock lock(mutex);
-      REQUIRE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return !tasks.empty(); }));
-      task = std::move(tasks.front());
-      tasks.pop_front();
-    }
-    task();
-  }
   Json answer(int id) {
-    while (!find(id)) turn();
+    while (!find(id)) loop.turn();
     return *find(id);
   }
   Json ask(const std::string& method, const Json& params) { return answer(request(method, params)); }
@@ -118,7 +101,7 @@ struct Fixture {
     return nullptr;
   }
   void until_status(const std::string& state) {
-    while (!notification("loopd/status", state)) turn();
+    while (!notification("loopd/status", state)) loop.turn();
   }
 
   Json initialize(bool ghost = true, const Json& options = nullptr) {
@@ -224,7 +207,7 @@ TEST_CASE("in a pause the place behind the suggestion is completed, and asking t
   std::string seen;
   f.during = [&](const std::string& prefix, std::stop_token) { seen = prefix; };
   f.timers.back()();
-  f.turn();  // the job's end
+  f.loop.turn();  // the job's end
   CHECK(f.completions == 2);
   CHECK(seen == "def add(a, b):\n    return a + b");
   // Taking it: the same text, at the same place.

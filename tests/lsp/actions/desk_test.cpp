@@ -3,14 +3,12 @@
 
 #include <doctest/doctest.h>
 
-#include <condition_variable>
-#include <deque>
 #include <latch>
-#include <mutex>
 #include <optional>
 #include <thread>
 
 #include "tests/lsp/fake_model.h"
+#include "tests/lsp/loop_by_hand.h"
 
 using Json = nlohmann::json;
 
@@ -20,9 +18,7 @@ const char* const uri = "file:///nowhere/shop.py";
 
 // An event loop that the test turns by hand, a client that answers what it is asked, a model that says `return a`.
 struct Fixture {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::deque<std::function<void()>> tasks;
+  tests::LoopByHand loop;
   std::vector<Json> sent;
   lsp::Settings settings;
   tests::FakeModel model;
@@ -37,11 +33,7 @@ struct Fixture {
     model.says = [](const std::string&, const std::string&) { return "return a\n"; };
     port = model.port();
     lsp::DeskHooks hooks;
-    hooks.post = [this](std::function<void()> task) {
-      const std::lock_guard lock(mutex);
-      tasks.push_back(std::move(task));
-      changed.notify_one();
-    };
+    hooks.post = [this](std::function<void()> task) { loop.post(std::move(task)); };
     hooks.log = [](const std::string&) {};
     hooks.model = [this] { return &port; };
     hooks.settings = [this]() -> const lsp::Settings& { return settings; };
@@ -75,16 +67,6 @@ struct Fixture {
     rpc.receive(Json{{"jsonrpc", "2.0"}, {"id", next_id}, {"method", method}, {"params", params}}.dump());
     return next_id++;
   }
-  void turn() {
-    std::function<void()> task;
-    {
-      std::unique_lock lock(mutex);
-      REQUIRE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return !tasks.empty(); }));
-      task = std::move(tasks.front());
-      tasks.pop_front();
-    }
-    task();
-  }
   const Json* find(const std::function<bool(const Json&)>& wanted) const {
     for (const Json& message : sent) {
       if (wanted(message)) return &message;
@@ -92,7 +74,7 @@ struct Fixture {
     return nullptr;
   }
   Json until(const std::function<bool(const Json&)>& wanted) {
-    while (!find(wanted)) turn();
+    while (!find(wanted)) loop.turn();
     return *find(wanted);
   }
   Json ask(const std::string& method, const Json& params) {
