@@ -190,12 +190,12 @@ TEST_CASE("background work gives way to requests and supersedes only its like") 
 
 TEST_CASE("documents run side by side, one document's jobs one after the other") {
   Results results;
-  std::latch running(2), gate(1), again(1), finished(1);
+  std::latch running(2), gate(1), again(1), finished(1), b_ended(1);
   {
     Scheduler scheduler(3);
     // Both run before either may end.
     scheduler.submit(job(results, "a", "a", until_open(running, gate)));
-    scheduler.submit(job(results, "b", "b", until_open(running, gate)));
+    scheduler.submit(job(results, "b", "b", until_open(running, gate), &b_ended));
     running.wait();
     std::atomic<bool> a_ended = false, early = false;
     scheduler.submit(job(results, "a again", "a", [&](std::stop_token) { early = !a_ended; }, &again));
@@ -206,6 +206,7 @@ TEST_CASE("documents run side by side, one document's jobs one after the other")
     a_ended = true;
     gate.count_down();
     again.wait();
+    b_ended.wait();  // the scheduler's end would cancel it
     CHECK_FALSE(early);
   }
   CHECK(results.outcomes["a"] == Once{Outcome::superseded});
