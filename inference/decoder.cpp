@@ -45,7 +45,7 @@ FinishReason Decoder::decode(GenerateResult& result, const std::stop_token& stop
   const auto stops = engine_.stop_tokens();
   const auto most = static_cast<std::size_t>(std::max(0, params_.max_tokens));
   while (result.tokens.size() < most) {
-    const Sampled next = pick(result.tokens.empty());
+    const Sampled next = pick(result.text.empty());
     if (std::find(stops.begin(), stops.end(), next.token) != stops.end()) return FinishReason::end_token;
     result.tokens.push_back(next.token);
     result.logprobs.push_back(next.logprob);

@@ -65,7 +65,7 @@ struct GenerateParams {
   std::uint64_t seed = 0;
   // Bytes that the generated text must begin with. They are not part of the result.
   std::string forced;
-  // Never generated as the first token; lets a revise pass take another way.
+  // Never generated as the token that the text begins with; lets a revise pass take another way.
   std::vector<TokenId> banned_first;
   // Called after each token with the whole text so far (without `forced`); true ends generation ("stop_rule").
   std::function<bool(std::string_view)> stop_rule;

@@ -71,14 +71,16 @@ ClientProfile profile_of(const InitializeParams& params) {
 }
 
 std::vector<InlineCompletionItem> ghost_text(const ClientProfile& client, const context::Document& document,
-                                             std::size_t offset, const Completion& completion) {
-  if (completion.text.empty()) return {};
-  InlineCompletionItem item;
-  item.insert_text = client.right_range ? completion.text : without_tail(document, offset, completion);
-  const std::size_t end = client.right_range ? offset + completion.replace_after : offset;
-  item.range = {to_position(document, offset, client.encoding), to_position(document, end, client.encoding)};
-  if (item.insert_text.empty()) return {};
-  return {std::move(item)};
+                                             std::size_t offset, const std::vector<Completion>& completions) {
+  std::vector<InlineCompletionItem> items;
+  for (const Completion& completion : completions) {
+    InlineCompletionItem item;
+    item.insert_text = client.right_range ? completion.text : without_tail(document, offset, completion);
+    const std::size_t end = client.right_range ? offset + completion.replace_after : offset;
+    item.range = {to_position(document, offset, client.encoding), to_position(document, end, client.encoding)};
+    if (!item.insert_text.empty()) items.push_back(std::move(item));
+  }
+  return items;
 }
 
 std::vector<CompletionItem> popup_items(const ClientProfile& client, const context::Document& document,

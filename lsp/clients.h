@@ -32,9 +32,9 @@ struct ClientProfile {
 
 ClientProfile profile_of(const InitializeParams& params);
 
-// The suggestion as ghost text; empty where this client could not show it.
+// The suggestions as ghost text, without those that this client could not show.
 std::vector<InlineCompletionItem> ghost_text(const ClientProfile& client, const context::Document& document,
-                                             std::size_t offset, const Completion& completion);
+                                             std::size_t offset, const std::vector<Completion>& completions);
 
 // The same as popup items. The item replaces the word in front of the cursor by itself and what follows, because clients
 // filter by the typed word, some of them by the new text and not by filterText. The range is a plain one: an

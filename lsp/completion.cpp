@@ -254,6 +254,14 @@ double probability_of(const Draft& draft, std::size_t length) {
   return std::exp(sum);
 }
 
+// The token that reaches beyond byte `from` of the draft's text.
+std::optional<inference::TokenId> first_token(const Draft& draft, std::size_t from) {
+  for (std::size_t i = 0; i < draft.tokens.size(); ++i) {
+    if (draft.ends[i] > from) return draft.tokens[i];
+  }
+  return std::nullopt;
+}
+
 std::size_t step_of(const std::vector<context::Step>& steps, std::size_t offset) {
   std::size_t at = 0;
   while (at + 1 < steps.size() && steps[at].end <= offset) ++at;
@@ -277,11 +285,7 @@ void revise(Run& run, int passes, Draft draft, context::Trimmed& shown, context:
     const std::size_t from = std::max(code, skipped);
     if (from != banned_at) banned.clear();
     banned_at = from;
-    for (std::size_t i = 0; i < draft.tokens.size(); ++i) {
-      if (draft.ends[i] + skipped <= from) continue;
-      banned.push_back(draft.tokens[i]);
-      break;
-    }
+    if (const auto token = first_token(draft, from - skipped)) banned.push_back(*token);
     const std::string kept = shown.text.substr(0, from);
     Draft again = run.generate(kept, banned);
     context::Trimmed candidate = run.trim(kept + again.text, again.finish);
@@ -380,8 +384,9 @@ Completion complete(const ModelPort& model, const CompletionInput& given, std::s
   }
 
   // The model drafts until its own end, the end of the line or block, the deadline, or the next request.
-  Draft draft = run.generate("", {});
+  Draft draft = run.generate("", input.options.banned_first);
   out.finish_reason = inference::name(draft.finish);
+  out.first_token = first_token(draft, 0);
   if (draft.finish == inference::FinishReason::cancelled) {
     out.timings.total = ms_since(run.start);
     return std::move(out);

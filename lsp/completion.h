@@ -61,6 +61,7 @@ struct CompletionOptions {
   bool comments = false;       // complete inside comments and strings
   bool single_line = false;    // the client can insert only one line
   std::optional<int> passes;   // revise passes that may be spent; none: what the depth leaves over, and one if asked for
+  std::vector<inference::TokenId> banned_first;  // the draft begins with none of these: another one than the likeliest
   float temperature = 0;       // above 0: another draft than the likeliest, for a second try
   std::uint64_t seed = 0;
   bool speculate = true;       // check guessed tokens where that pays; never changes the text
@@ -122,6 +123,7 @@ struct Completion {
   context::SyntaxClass syntax_class = context::SyntaxClass::none;
   int depth = 0;                  // loops per token
   double probability = 0;         // that the model gives to `text`; 0 where a revise pass had a hand in it
+  std::optional<inference::TokenId> first_token;  // that the first draft began with; none where there was no draft
   std::vector<LoopStep> steps;
   std::string finish_reason;      // inference::name(FinishReason), or "off" where no model ran
   CompletionTimings timings;

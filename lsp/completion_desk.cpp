@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "lsp/alternatives.h"
 #include "lsp/report.h"
 
 namespace lsp {
@@ -13,6 +14,9 @@ namespace {
 
 // A request that comes while the model loads waits this long at most.
 constexpr std::chrono::seconds patience{2};
+
+// Who asks by a key may want another suggestion than the first, and cycles through this many.
+constexpr std::size_t most_shown = 3;
 
 }  // namespace
 
@@ -24,7 +28,8 @@ struct CompletionDesk::Ask {
   std::size_t offset = 0;
   bool explicit_request = false;
   bool single_line = false;
-  std::function<Json(const Completion&)> answer;
+  std::size_t most = 1;  // different suggestions
+  std::function<Json(const std::vector<Completion>&)> answer;  // of one suggestion or more
   Json nothing;  // the answer where there is nothing to say
 };
 
@@ -108,14 +113,15 @@ void CompletionDesk::inline_completion(const Json& params, Reply& reply) {
   Ask ask;
   ask.uri = read.at.uri;
   ask.explicit_request = trigger_kinds_.is_explicit(read.trigger_kind);
+  if (ask.explicit_request) ask.most = most_shown;
   ask.nothing = to_json(std::vector<InlineCompletionItem>{});
   const OpenDocument* open = documents_.find(ask.uri);
   if (!open) return reply(ask.nothing);
   ask.document = open->document;
   ask.syntax = open->syntax;
   ask.offset = to_offset(*open->document, read.at.position, client_.encoding);
-  ask.answer = [client = client_, document = ask.document, offset = ask.offset](const Completion& completion) {
-    return to_json(ghost_text(client, *document, offset, completion));
+  ask.answer = [client = client_, document = ask.document, offset = ask.offset](const std::vector<Completion>& completions) {
+    return to_json(ghost_text(client, *document, offset, completions));
   };
   if (read.selected) continue_selected(*read.selected, ask);
   submit(*open, std::move(ask), reply);
@@ -131,8 +137,8 @@ void CompletionDesk::continue_selected(const InlineCompletionParams::Selected& s
   ask.offset = start + selected.text.size();
   ClientProfile left_only = client_;
   left_only.right_range = false;
-  ask.answer = [left_only, selected, document = ask.document, offset = ask.offset](const Completion& completion) {
-    auto items = ghost_text(left_only, *document, offset, completion);
+  ask.answer = [left_only, selected, document = ask.document, offset = ask.offset](const std::vector<Completion>& completions) {
+    auto items = ghost_text(left_only, *document, offset, completions);
     for (auto& item : items) item = {selected.text + item.insert_text, selected.range};
     return to_json(items);
   };
@@ -150,8 +156,8 @@ void CompletionDesk::popup_completion(const Json& params, Reply& reply) {
   ask.syntax = open->syntax;
   ask.offset = to_offset(*open->document, read.position, client_.encoding);
   ask.answer = [client = client_, document = ask.document, offset = ask.offset,
-                language = std::string(context::name(open->language))](const Completion& completion) {
-    return to_json(popup_items(client, *document, offset, completion), language);
+                language = std::string(context::name(open->language))](const std::vector<Completion>& completions) {
+    return to_json(popup_items(client, *document, offset, completions.front()), language);
   };
   submit(*open, std::move(ask), reply);
 }
@@ -163,30 +169,32 @@ void CompletionDesk::submit(const OpenDocument& open, Ask ask, Reply& reply) {
     Completion none;
     none.explain = {reason};
     none.finish_reason = "off";
-    last_[ask.uri] = {ask.document, ask.offset, ask.explicit_request, none};
+    last_[ask.uri] = {ask.document, ask.offset, ask.explicit_request, {none}};
     return reply(ask.nothing);
   }
   foresight_->stir(ask.uri);
   const CompletionInput input = input_for(open, ask);
-  if (const auto left = remembered(ask)) {
+  if (const auto left = remembered(ask); !left.empty()) {
     engine_.supersede(ask.uri);  // whatever still runs for the document is older
-    foresight_->answered(input, *left);
-    return reply(ask.answer(*left));
+    foresight_->answered(input, left.front());
+    return reply(ask.answer(left));
   }
   const auto pending = std::make_shared<Reply>(std::move(reply));
-  const auto completion = std::make_shared<Completion>();
+  const auto completions = std::make_shared<std::vector<Completion>>();
   Job job;
   job.document = ask.uri;
   job.cancelled = pending->cancelled();
-  job.work = [model = hooks_.model, input, completion](std::stop_token stop) {
-    if (const ModelPort* port = model()) *completion = complete(*port, input, stop);
+  const std::chrono::milliseconds more_time(hooks_.settings().deadline_ms);
+  job.work = [model = hooks_.model, input, most = ask.most, more_time, completions](std::stop_token stop) {
+    const ModelPort* port = model();
+    *completions = port ? complete_several(*port, input, most, more_time, stop) : std::vector<Completion>(1);
   };
-  job.finished = [weak = weak_from_this(), post = hooks_.post, pending, completion, ask, input](Outcome outcome, const std::string& error) {
-    post([weak, pending, completion, ask, input, outcome, error] {
+  job.finished = [weak = weak_from_this(), post = hooks_.post, pending, completions, ask, input](Outcome outcome, const std::string& error) {
+    post([weak, pending, completions, ask, input, outcome, error] {
       const auto self = weak.lock();
       if (!self) return;
-      if (outcome == Outcome::done) self->foresight_->answered(input, *completion);
-      self->finish(*pending, ask, *completion, outcome, error);
+      if (outcome == Outcome::done) self->foresight_->answered(input, completions->front());
+      self->finish(*pending, ask, *completions, outcome, error);
     });
   };
   engine_.submit(std::move(job));
@@ -198,30 +206,35 @@ void CompletionDesk::submit(const OpenDocument& open, Ask ask, Reply& reply) {
 bool CompletionDesk::knows_answer(const std::string& uri, const context::Document& document, std::size_t offset) const {
   const Suggestion* shown = last(uri);
   const Suggestion* next = foresight_->ahead(uri);
-  return (shown && recall(*shown, document, offset, false)) || (next && recall(*next, document, offset, false));
+  return (shown && !recall(*shown, document, offset, false).empty()) || (next && !recall(*next, document, offset, false).empty());
 }
 
-// The answer without the model: the rest of the last suggestion, or what was foreseen for the place it led to.
-std::optional<Completion> CompletionDesk::remembered(const Ask& ask) {
+// The answer without the model: the rest of the last suggestions, or what was foreseen for the place that the first led to.
+// Empty where there is none.
+std::vector<Completion> CompletionDesk::remembered(const Ask& ask) {
+  std::vector<Completion> left;
   const auto known = last_.find(ask.uri);
   if (known != last_.end()) {
-    auto left = recall(known->second, *ask.document, ask.offset, ask.explicit_request);
-    known->second.recalled += left ? 1 : 0;
-    if (left) return left;
+    left = recall(known->second, *ask.document, ask.offset, ask.explicit_request);
+    known->second.recalled += left.empty() ? 0 : 1;
   }
   const Suggestion* next = foresight_->ahead(ask.uri);
-  if (!next) return std::nullopt;
-  auto left = recall(*next, *ask.document, ask.offset, ask.explicit_request);
-  if (left) (last_[ask.uri] = *next).recalled = 1;
+  if (left.empty() && next) {
+    left = recall(*next, *ask.document, ask.offset, ask.explicit_request);
+    if (!left.empty()) (last_[ask.uri] = *next).recalled = 1;
+  }
+  if (left.size() > ask.most) left.resize(ask.most);
   return left;
 }
 
-void CompletionDesk::finish(Reply& reply, const Ask& ask, const Completion& completion, Outcome outcome, const std::string& error) {
+void CompletionDesk::finish(Reply& reply, const Ask& ask, const std::vector<Completion>& completions, Outcome outcome, const std::string& error) {
   switch (outcome) {
     case Outcome::done:
-      last_[ask.uri] = {ask.document, ask.offset, ask.explicit_request, completion};
-      if (hooks_.settings().trace) trace(ask.uri, completion);
-      return reply(ask.answer(completion));
+      last_[ask.uri] = {ask.document, ask.offset, ask.explicit_request, completions};
+      if (hooks_.settings().trace) {
+        for (const Completion& completion : completions) trace(ask.uri, completion);
+      }
+      return reply(ask.answer(completions));
     case Outcome::superseded:
       return reply(nullptr);
     case Outcome::cancelled:

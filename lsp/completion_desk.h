@@ -6,9 +6,9 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -39,7 +39,7 @@ class CompletionDesk : public std::enable_shared_from_this<CompletionDesk> {
   void changed(const std::string& uri);
   void closed(const std::string& uri);
 
-  // The last suggestion of a document, null where there is none.
+  // The last answer about a document, null where there is none.
   const Suggestion* last(const std::string& uri) const;
 
  private:
@@ -48,10 +48,10 @@ class CompletionDesk : public std::enable_shared_from_this<CompletionDesk> {
   void prepare_request(const std::string& uri);
   void continue_selected(const InlineCompletionParams::Selected& selected, Ask& ask) const;
   void submit(const OpenDocument& open, Ask ask, Reply& reply);
-  std::optional<Completion> remembered(const Ask& ask);
+  std::vector<Completion> remembered(const Ask& ask);
   // Whether a request at this place would be answered without the model.
   bool knows_answer(const std::string& uri, const context::Document& document, std::size_t offset) const;
-  void finish(Reply& reply, const Ask& ask, const Completion& completion, Outcome outcome, const std::string& error);
+  void finish(Reply& reply, const Ask& ask, const std::vector<Completion>& completions, Outcome outcome, const std::string& error);
   void trace(const std::string& uri, const Completion& completion) const;
 
   const Documents& documents_;

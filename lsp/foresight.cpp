@@ -62,7 +62,7 @@ void Foresight::look_ahead(const CompletionInput& input, const Completion& shown
       const auto self = weak.lock();
       if (!self || self->last_stir(uri) == 0) return;
       self->ahead_[uri] = next;
-      self->ahead_[uri].completion = *completion;
+      self->ahead_[uri].completions = {*completion};
     });
   };
   hooks_.submit(std::move(job));

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <memory>
-#include <optional>
+#include <vector>
 
 #include "context/document.h"
 #include "lsp/completion.h"
@@ -14,13 +14,12 @@ struct Suggestion {
   std::shared_ptr<const context::Document> document;  // as it was when asked
   std::size_t offset = 0;
   bool explicit_request = false;
-  Completion completion;
+  std::vector<Completion> completions;  // the one that is shown first, and what the user may cycle through; not empty
   std::size_t recalled = 0;  // times that a later request was answered from it
 };
 
-// What is left of `last` at a new cursor: the suggestion without the part that has been typed since. Nothing where
-// anything else of the text differs, where all of it was typed, or where the user asks for more than typing got.
-std::optional<Completion> recall(const Suggestion& last, const context::Document& document, std::size_t offset,
-                                 bool explicit_request);
+// What is left of `last` at a new cursor: those suggestions that go on as was typed since, without the part that was. None
+// where anything else of the text differs, where all of them was typed, or where the user asks for more than typing got.
+std::vector<Completion> recall(const Suggestion& last, const context::Document& document, std::size_t offset, bool explicit_request);
 
 }  // namespace lsp

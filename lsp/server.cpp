@@ -274,7 +274,12 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     const Suggestion* last = completions->last(uri);
     const OpenDocument* open = documents.find(uri);
     if (!last || !open) return nullptr;
-    Json out = report(last->completion, open->language, status.model, status.device);
+    Json out = report(last->completions.front(), open->language, status.model, status.device);
+    // What an explicit request brought beside it, to be cycled through.
+    out["alternatives"] = Json::array();
+    for (std::size_t i = 1; i < last->completions.size(); ++i) {
+      out["alternatives"].push_back(report(last->completions[i], open->language, status.model, status.device));
+    }
     const Position at = to_position(*last->document, last->offset, client.encoding);
     out["position"] = {{"line", at.line}, {"character", at.character}};
     out["recalled"] = last->recalled;

@@ -65,6 +65,10 @@ for (const editor of Object.keys(profiles)) {
       for (const trigger of has_inline_completion(editor) ? [0, 1, 2] : [1]) {
         const items = has_inline_completion(editor) ? await client.inline(uri, at, trigger) : await client.popup(uri, at);
         assert.ok(Array.isArray(items), 'a list, empty where there is nothing to say');
+        const texts = items.map((item) => (item.insertText ?? item.textEdit.newText).replaceAll(/\s/g, ''));
+        // Once a draft's 0 was seen, 1 means automatic; the first request has asked already.
+        assert.ok(items.length <= (trigger === 0 ? 3 : 1), 'who types gets one');
+        assert.equal(new Set(texts).size, texts.length, `the same twice: ${texts}`);
         for (const item of items) (has_inline_completion(editor) ? check_inline : check_popup)(client, uri, at, item);
       }
     }

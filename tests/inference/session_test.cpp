@@ -183,6 +183,33 @@ TEST_CASE("limits: tokens, rule, deadline, stop request, context, banned first t
   CHECK_THROWS_WITH(session.generate(full, params), doctest::Contains("513 tokens exceeds the model's context of 512"));
 }
 
+TEST_CASE("a banned token begins no text, also where typed bytes have to be spelled first") {
+  const tiny::Model model(3);
+  const auto engine = load(model);
+  Session session(engine);
+  const auto tokens = engine->encode_text("return self").tokens;
+  GenerateParams params;
+  params.forced = "xy";
+  params.max_tokens = 6;
+  std::vector<std::string> texts;
+  for (int i = 0; i < 3; ++i) {
+    const auto result = session.generate(tokens, params);
+    REQUIRE_FALSE(result.text.empty());
+    // The token that reaches beyond the typed bytes.
+    std::string spelled;
+    for (const TokenId token : result.tokens) {
+      spelled += engine->tokenizer().decode(std::vector<TokenId>{token});
+      if (spelled.size() <= params.forced.size()) continue;
+      CHECK(std::count(params.banned_first.begin(), params.banned_first.end(), token) == 0);
+      params.banned_first.push_back(token);
+      break;
+    }
+    CHECK(params.banned_first.size() == static_cast<std::size_t>(i) + 1);
+    texts.push_back(result.text);
+  }
+  CHECK(texts[0] != texts[1]);
+}
+
 TEST_CASE("sampling: a seed gives the same text again, another seed another, and a tiny nucleus is greedy") {
   const tiny::Model model;
   const auto engine = load(model);

@@ -99,7 +99,7 @@ TEST_CASE("ghost text gives the same buffer whether the client may replace to th
     for (const bool right : {true, false}) {
       ClientProfile profile;
       profile.right_range = right;
-      const auto items = ghost_text(profile, cursor.document, cursor.offset, suggestion(row.suggested, row.replace_after));
+      const auto items = ghost_text(profile, cursor.document, cursor.offset, {suggestion(row.suggested, row.replace_after)});
       const std::string expected = right ? row.replaced : row.inserted;
       if (expected.empty()) {
         CHECK(items.empty());

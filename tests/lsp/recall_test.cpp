@@ -40,32 +40,51 @@ TEST_CASE("what remains of a suggestion") {
   for (const Row& row : rows) {
     CAPTURE(row.now);
     const At asked(row.asked), now(row.now);
-    lsp::Suggestion last{asked.document, asked.offset, false, {}};
-    last.completion.text = row.suggested;
-    last.completion.replace_after = 1;
+    lsp::Suggestion last{asked.document, asked.offset, false, std::vector<lsp::Completion>(1)};
+    last.completions[0].text = row.suggested;
+    last.completions[0].replace_after = 1;
     const auto left = recall(last, *now.document, now.offset, false);
-    CHECK(left.has_value() == (row.left != nullptr));
-    if (left) {
-      CHECK(left->text == row.left);
-      CHECK(left->replace_after == 1);
+    CHECK(left.empty() == (row.left == nullptr));
+    if (!left.empty()) {
+      CHECK(left[0].text == row.left);
+      CHECK(left[0].replace_after == 1);
     }
-    CHECK_FALSE(recall(last, *now.document, now.offset, true).has_value());
+    CHECK(recall(last, *now.document, now.offset, true).empty());
   }
 }
 
 TEST_CASE("a silence that settings imposed is not remembered") {
   const At asked("re| x");
-  lsp::Suggestion last{asked.document, asked.offset, false, {}};
-  last.completion.finish_reason = "off";
-  CHECK_FALSE(recall(last, *asked.document, asked.offset, false).has_value());
+  lsp::Suggestion last{asked.document, asked.offset, false, std::vector<lsp::Completion>(1)};
+  last.completions[0].finish_reason = "off";
+  CHECK(recall(last, *asked.document, asked.offset, false).empty());
+}
+
+TEST_CASE("of several suggestions those remain that go on as was typed") {
+  const At asked("re| x");
+  lsp::Suggestion last{asked.document, asked.offset, true, std::vector<lsp::Completion>(3)};
+  last.completions[0].text = "turn";
+  last.completions[1].text = "sult";
+  last.completions[2].text = "turned";
+  const auto texts = [&](const char* now, bool explicit_request) {
+    const At at(now);
+    std::string all;
+    for (const auto& one : recall(last, *at.document, at.offset, explicit_request)) all += one.text + " ";
+    return all;
+  };
+  CHECK(texts("re| x", true) == "turn sult turned ");
+  CHECK(texts("res| x", false) == "ult ");
+  CHECK(texts("ret| x", true) == "urn urned ");
+  CHECK(texts("return| x", false) == "ed ");
+  CHECK(texts("rex| x", false) == "");
 }
 
 TEST_CASE("a suggestion that is typed along becomes likelier") {
   const At asked("re| x"), now("ret| x");
-  lsp::Suggestion last{asked.document, asked.offset, false, {}};
-  last.completion.text = "turn";
-  last.completion.probability = 0.0625;
+  lsp::Suggestion last{asked.document, asked.offset, false, std::vector<lsp::Completion>(1)};
+  last.completions[0].text = "turn";
+  last.completions[0].probability = 0.0625;
   const auto left = lsp::recall(last, *now.document, now.offset, false);
-  REQUIRE(left);
-  CHECK(left->probability == doctest::Approx(0.125));
+  REQUIRE(left.size() == 1);
+  CHECK(left[0].probability == doctest::Approx(0.125));
 }

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <latch>
 #include <optional>
@@ -26,6 +27,7 @@ struct Fixture {
   std::vector<Json> sent;
   std::vector<std::string> logged;
   std::string says = "a + b";
+  std::vector<std::string> instead;  // said where the beginning of what comes before it is banned
   std::string load_error;
   std::atomic<int> completions = 0;
   // Called by the model while it completes.
@@ -58,13 +60,19 @@ struct Fixture {
     loaded.port.count = [](std::string_view text) { return text.size(); };
     loaded.port.token_bytes = [](inference::TokenId) { return std::size_t{1}; };
     loaded.port.prefill = [this](const std::string&, const inference::FimPrompt& prompt, int, std::stop_token) { on_prefill(std::string(prompt.prefix)); };
-    loaded.port.generate = [this](const std::string&, const inference::FimPrompt& prompt, const inference::GenerateParams&,
+    loaded.port.generate = [this](const std::string&, const inference::FimPrompt& prompt, const inference::GenerateParams& params,
                                   std::stop_token stop) {
       ++completions;
       during(std::string(prompt.prefix), stop);
       inference::GenerateResult result;
-      result.text = says;
-      for (const char c : says) result.tokens.push_back(c);
+      std::vector<std::string> texts{says};
+      texts.insert(texts.end(), instead.begin(), instead.end());
+      const auto allowed = [&](const std::string& text) {
+        return std::find(params.banned_first.begin(), params.banned_first.end(), text.front()) == params.banned_first.end();
+      };
+      const auto text = std::find_if(texts.begin(), texts.end(), allowed);
+      if (text != texts.end()) result.text = *text;
+      for (const char c : result.text) result.tokens.push_back(c);
       return result;
     };
     loaded.generate = [](const lsp::Sessions::GenerateRequest& request, std::stop_token) {
@@ -194,6 +202,54 @@ TEST_CASE("typing along a suggestion needs no model") {
   f.insert(1, 14, "x");
   f.ask(ghost, Fixture::at(1, 15));
   CHECK(f.completions == 2);
+}
+
+TEST_CASE("who asks by a key gets several suggestions, each explained; who types gets one") {
+  Fixture f;
+  f.start();
+  f.instead = {"b + a", "min(a, b)", "sum((a, b))"};
+  f.open(add);
+  using Texts = std::vector<std::string>;
+  const auto texts = [&](int line, int character, int kind) {
+    const Json answer = f.ask(ghost, Fixture::at(line, character, kind));
+    std::vector<std::string> all;
+    for (const Json& item : answer["result"]["items"]) all.push_back(item["insertText"]);
+    return all;
+  };
+  CHECK(texts(1, 11, 2) == Texts{"a + b"});
+  CHECK(f.completions == 1);
+  CHECK(f.ask("loopd/explain", Fixture::at(1, 11))["result"]["alternatives"].empty());
+  CHECK(texts(1, 11, 1) == Texts{"a + b", "b + a", "min(a, b)"});
+  CHECK(f.completions == 4);
+  const Json others = f.ask("loopd/explain", Fixture::at(1, 11))["result"]["alternatives"];
+  REQUIRE(others.size() == 2);
+  CHECK(others[1]["text"] == "min(a, b)");
+  CHECK(others[1]["loop_steps"].size() >= 2);
+  // VS Code asks again at each step of the cycle.
+  CHECK(texts(1, 11, 1) == Texts{"a + b", "b + a", "min(a, b)"});
+  CHECK(texts(1, 11, 2) == Texts{"a + b"});
+  f.insert(1, 11, "min");
+  CHECK(texts(1, 14, 2) == Texts{"(a, b)"});
+  CHECK(f.completions == 4);
+}
+
+TEST_CASE("a newer request stops the further suggestions of an older one") {
+  Fixture f;
+  f.start();
+  f.instead = {"b + a", "min(a, b)"};
+  std::latch running(1);
+  f.during = [&](const std::string& prefix, std::stop_token stop) {
+    if (f.completions != 2 || prefix.ends_with("x")) return;
+    running.count_down();
+    while (!stop.stop_requested()) std::this_thread::yield();
+  };
+  f.open(add);
+  const int older = f.request(ghost, Fixture::at(1, 11, 1));
+  running.wait();
+  f.insert(1, 11, "x");
+  CHECK(f.ask(ghost, Fixture::at(1, 12))["result"]["items"].size() == 1);
+  CHECK(f.answer(older)["result"].is_null());
+  CHECK(f.completions == 3);  // the first two of the older request, and the newer one
 }
 
 TEST_CASE("in a pause the place behind the suggestion is completed, and asking there needs no model") {
