@@ -30,6 +30,7 @@ const columns = {
   accept: 'accept',
   partial: 'word, line',
   'type-through': 'type through',
+  cycle: 'cycle',
   undo: 'one undo',
   actions: 'actions',
   module: 'module',

@@ -24,7 +24,8 @@ local function ghost()
         for _, row in ipairs(rows) do
           local pieces = {}
           for _, piece in ipairs(row) do
-            if piece[2] ~= 'Normal' then pieces[#pieces + 1] = piece[1] end
+            -- Text that is there already, and the number of a suggestion among several.
+            if piece[2] ~= 'Normal' and piece[2] ~= 'ComplHintMore' then pieces[#pieces + 1] = piece[1] end
           end
           text[#text + 1] = table.concat(pieces)
         end
@@ -45,6 +46,35 @@ end
 
 local function text()
   return table.concat(lines(), '\n')
+end
+
+-- Another suggestion, and on until the first comes back; whether there is another is the model's business, so that there
+-- are several places to look for one.
+local function cycle()
+  local first, second
+  for _, code in ipairs({ 'def double(side): return ', 'def half(width): return ', 'for number in ' }) do
+    keys('<Esc>Go<Esc>0C' .. code)
+    first = wait_for_ghost('ghost text behind ' .. code)
+    keys('<M-]>')
+    local polls = 0
+    wait_for('another suggestion, or none', function()
+      polls = polls + 1
+      second = ghost()
+      return (second ~= first and second ~= '') or polls > 150
+    end)
+    if second ~= first then break end
+  end
+  assert(second ~= first, 'no place has a second suggestion')
+  local around = { first, second }
+  repeat
+    keys('<M-]>')
+    around[#around + 1] = wait_for_ghost('the next suggestion', function(seen) return seen ~= around[#around] end)
+  until around[#around] == second or around[#around] == first or #around > 6
+  assert(#around <= 6, 'not around: ' .. vim.inspect(around))
+  local before, last = text(), around[#around]
+  keys('<Tab>')
+  wait_for('the chosen one in the text', function() return text() == before .. last end)
+  saw('cycle')
 end
 
 local function user()
@@ -97,6 +127,8 @@ local function user()
   driver.check_clean()
   keys('<Esc>')
   wait_for('normal mode', function() return vim.fn.mode() == 'n' end)
+
+  cycle()
 
   -- Why it was what it was.
   vim.cmd('LoopdExplain')

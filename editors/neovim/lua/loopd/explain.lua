@@ -7,7 +7,13 @@ local function lines_of(report)
   lines[#lines + 1] = ''
   for _, step in ipairs(report.loop_steps) do
     local count = step.tokens_revised > 0 and step.tokens_revised .. ' tokens revised' or step.tokens_generated .. ' tokens'
+    if (step.tokens_drafted or 0) > 0 then
+      count = ('%s, %d of %d guesses right'):format(count, step.tokens_accepted, step.tokens_drafted)
+    end
     lines[#lines + 1] = ('%d. %s of %s, %d loops, %s, %.1f ms'):format(step.step, step.kind, step.focus, step.depth, count, step.ms)
+  end
+  for number, other in ipairs(report.alternatives or {}) do
+    lines[#lines + 1] = ('Or, number %d: `%s`'):format(number + 1, other.text:gsub('\n%s*', ' ⏎ '))
   end
   lines[#lines + 1] = ('%.0f ms in all; %s on %s'):format(report.timings_ms.total, vim.fn.fnamemodify(report.model, ':t'), report.device)
   return lines

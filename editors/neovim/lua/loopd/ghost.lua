@@ -5,8 +5,9 @@ local M = {}
 
 local space = vim.api.nvim_create_namespace('loopd')
 local group = vim.api.nvim_create_augroup('loopd_ghost', {})
--- What is shown: the text would stand at (row, column), from 0 and in bytes, in place of what goes to `stop`.
-local shown = nil ---@type table|nil { buffer, row, column, stop, text, before }
+-- What is shown: the text would stand at (row, column), from 0 and in bytes, in place of what goes to `stop`. It is the
+-- index-th of `items`, the answer of the client, until a part of it is typed or taken.
+local shown = nil ---@type table|nil { buffer, row, column, stop, text, before, client, items, index }
 local timer = vim.loop.new_timer()
 local waiting -- the newest request: { client, id }
 local ticket = 0 -- of the newest request; an answer with an older one is late
@@ -55,18 +56,22 @@ local function byte_column(line, character, encoding)
   return found and column or nil
 end
 
-local function show(client, buffer, item)
+local function show(client, buffer, items, index)
+  local item = items[index]
+  if not item then return end
   local row, column = unpack(vim.api.nvim_win_get_cursor(0))
   row = row - 1
   local line = line_at(buffer, row)
   local start = item.range and byte_column(line, item.range.start.character, client.offset_encoding) or column
   local stop = item.range and byte_column(line, item.range['end'].character, client.offset_encoding) or column
   if start ~= column or not stop or (item.range and item.range.start.line ~= row) then return end
-  shown = { buffer = buffer, row = row, column = column, stop = stop, text = item.insertText, before = line:sub(1, column) }
+  shown = { buffer = buffer, row = row, column = column, stop = stop, text = item.insertText, before = line:sub(1, column),
+    client = client, items = items, index = index }
   draw()
 end
 
-local function request(buffer, kind)
+-- Shows of the answer the item that `choose` gives the index of; the first where there is no such function.
+local function request(buffer, kind, choose)
   local loopd = require('loopd')
   local client = loopd.client(buffer)
   if not client or vim.fn.mode():sub(1, 1) ~= 'i' or vim.fn.pumvisible() == 1 then return end
@@ -77,8 +82,8 @@ local function request(buffer, kind)
   local _, id = loopd.request(client, 'textDocument/inlineCompletion', params, function(_, result)
     if mine ~= ticket or buffer ~= vim.api.nvim_get_current_buf() or vim.fn.mode():sub(1, 1) ~= 'i' then return end
     hide()
-    local item = result and (result.items or result)[1]
-    if item then show(client, buffer, item) end
+    local items = result and (result.items or result) or {}
+    show(client, buffer, items, choose and choose(items) or 1)
   end, buffer)
   waiting = { client = client.id, id = id }
 end
@@ -105,6 +110,7 @@ local function typed_through()
   if #typed == #shown.text then return false end
   shown.text, shown.before = shown.text:sub(#typed + 1), line:sub(1, column)
   shown.column, shown.stop = column, shown.stop + #typed
+  if #typed > 0 then shown.items = nil end
   draw()
   return true
 end
@@ -166,6 +172,25 @@ end
 function M.ask()
   cancel()
   request(vim.api.nvim_get_current_buf(), 1)
+  return true
+end
+
+-- Shows another suggestion for the same place, around in a circle; false where none is shown. A key brings one alone, so
+-- the first time more are asked for.
+function M.cycle()
+  local was = shown
+  if not was then return false end
+  if was.items and #was.items > 1 then
+    hide()
+    show(was.client, was.buffer, was.items, was.index % #was.items + 1)
+    return true
+  end
+  cancel()
+  request(was.buffer, 1, function(items)
+    for index, item in ipairs(items) do
+      if item.insertText ~= was.text then return index end
+    end
+  end)
   return true
 end
 

@@ -11,7 +11,7 @@ local defaults = {
   filetypes = { 'python', 'c', 'cpp', 'cuda', 'javascript', 'javascriptreact', 'typescript', 'typescriptreact', 'rust', 'go', 'java' },
   debounce_ms = 60, -- between a key and its request; Neovim 0.12 has its own
   omnifunc = false, -- complete by CTRL-X CTRL-O as well; costs a second completion where it is used
-  keys = { accept = '<Tab>', word = '<M-Right>', line = '<M-Down>', dismiss = '<C-]>', ask = '<M-\\>' },
+  keys = { accept = '<Tab>', word = '<M-Right>', line = '<M-Down>', dismiss = '<C-]>', ask = '<M-\\>', cycle = '<M-]>' },
 }
 
 local options = defaults
@@ -130,6 +130,7 @@ function M.setup(given)
   map(options.keys.accept, function() return M.ghost().accept('all') end)
   map(options.keys.dismiss, function() return M.ghost().dismiss() end)
   map(options.keys.ask, function() return M.ghost().ask() end)
+  map(options.keys.cycle, function() return M.ghost().cycle() end)
   local command = vim.api.nvim_create_user_command
   command('LoopdToggle', toggle, { desc = 'Turn ghost text on or off for this language' })
   command('LoopdExplain', function() require('loopd.explain').show() end, { desc = 'Explain the last suggestion' })
