@@ -51,6 +51,13 @@ bool is_test(const ActionPlace& place, const context::Function& function) {
          has("_test.") || has(".test.") || has("Test.");
 }
 
+// Helix has no other cursor than a selection of one character, and nobody continues or repairs a character.
+bool is_one_character(std::string_view selected) {
+  if (selected == "\r\n") return true;
+  const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
+  return !selected.empty() && std::all_of(selected.begin() + 1, selected.end(), continues);
+}
+
 // A cursor on the header means the whole function, and so does a selection that holds it.
 bool means_function(const ActionPlace& place, const context::Function& function) {
   const context::Document& document = *place.document;
@@ -106,6 +113,7 @@ std::vector<ActionOffer> offer_actions(const ActionPlace& given, const context::
   const std::string& text = place.document->text();
   place.end = std::min(place.end, text.size());
   place.start = std::min(place.start, place.end);
+  if (is_one_character(std::string_view(text).substr(place.start, place.end - place.start))) place.end = place.start;
   const std::string_view selected = context::trim_blanks(std::string_view(text).substr(place.start, place.end - place.start));
 
   std::vector<ActionOffer> offers;

@@ -94,6 +94,11 @@ TEST_CASE("actions are offered where syntax lets them apply, and nowhere else") 
       {Language::python, "[def f(a):\n    return a]\n", "tests document repair continue"},
       {Language::python, "[def f(a):\n    pass\n]", "implement document repair continue"},
       {Language::python, "# one^\nx = 1\n", "rewrite"},
+      // A character is a cursor.
+      {Language::python, "[d]ef f(a):\n    return a\n", "tests document"},
+      {Language::python, "def f(a):[\r\n]    return a\r\n", "tests document"},
+      {Language::python, "größe = [ö]\n", ""},
+      {Language::python, "x = [12]\n", "repair continue"},
       {Language::python, "def test_f():^\n    \"\"\"Says.\"\"\"\n    return 1\n", ""},
       {Language::python, "x = ^1\n", ""},
       {Language::python, "^", "module"},
