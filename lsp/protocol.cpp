@@ -72,7 +72,7 @@ Json initialize_result(const ServerCapabilities& server) {
   };
   if (server.inline_completion) capabilities["inlineCompletionProvider"] = true;
   capabilities["codeActionProvider"] = {{"codeActionKinds", {"quickfix", "refactor.rewrite", "source"}}, {"resolveProvider", true}};
-  capabilities["executeCommandProvider"] = {{"commands", {action_command, module_command}}};
+  capabilities["executeCommandProvider"] = {{"commands", {action_command, module_command, cancel_command}}};
   // No trigger characters beyond the dot: a popup for every key would run the model for nothing.
   if (server.completion) capabilities["completionProvider"] = {{"triggerCharacters", {"."}}, {"resolveProvider", false}};
   return {{"capabilities", capabilities}, {"serverInfo", {{"name", "loopd"}, {"version", server.version}}}};

@@ -46,6 +46,7 @@ const Json& initialization_options(const Json& params);
 // The commands of workspace/executeCommand.
 constexpr const char* action_command = "loopd.action";  // run a code action
 constexpr const char* module_command = "loopd.module";  // generate a module into a folder
+constexpr const char* cancel_command = "loopd.cancel";  // stop whatever actions run, for clients that show no progress
 
 struct ServerCapabilities {
   PositionEncoding encoding = PositionEncoding::utf16;

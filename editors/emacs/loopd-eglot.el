@@ -23,5 +23,11 @@ The files are listed, and written on a yes; none is overwritten."
                          (list :command "loopd.module" :arguments (vector (loopd-uri folder) language about))
                          :error-fn (lambda (&rest _) (message "loopd did not take the command"))))
 
+;; eglot 1.9 shows no progress that could be cancelled.
+(defun loopd-cancel ()
+  "Stop the action or the module that loopd is working on."
+  (interactive)
+  (jsonrpc-async-request (eglot--current-server-or-lose) :workspace/executeCommand (list :command "loopd.cancel")))
+
 (provide 'loopd-eglot)
 ;;; loopd-eglot.el ends here

@@ -55,5 +55,10 @@ Emacs asks before it writes; no file is overwritten."
                      (list :command "loopd.module" :arguments (vector (loopd-uri folder) language about))
                      #'ignore))
 
+(defun loopd-cancel ()
+  "Stop the action or the module that loopd is working on."
+  (interactive)
+  (lsp-request-async "workspace/executeCommand" (list :command "loopd.cancel") #'ignore))
+
 (provide 'loopd-lsp-mode)
 ;;; loopd-lsp-mode.el ends here

@@ -40,7 +40,7 @@ void ActionDesk::set_client(const ClientCapabilities& client, PositionEncoding e
 
 void ActionDesk::stop() {
   offers_.stop();
-  for (const auto& [token, task] : running_) task->stop.request_stop();
+  cancel_all();
 }
 
 // Offering.
@@ -185,20 +185,23 @@ void ActionDesk::resolve(const Json& action, Reply& reply) {
     finish_progress(task, result.changes.empty() ? "nothing changed" : "done");
     Json resolved = action;
     if (!result.changes.empty()) resolved["edit"] = workspace_edit(edited_files(result), title, false, client_);
-    last_result_ = reports_.of(result, ref.action);
-    rpc_.notify("loopd/result", last_result_);
-    if (result.changes.empty() && !result.cancelled) rpc_.notify("window/showMessage", info_message("loopd: " + why_nothing(result)));
+    if (!result.cancelled) {
+      last_result_ = reports_.of(result, ref.action);
+      rpc_.notify("loopd/result", last_result_);
+      if (result.changes.empty()) rpc_.notify("window/showMessage", info_message("loopd: " + why_nothing(result)));
+    }
     (*pending)(resolved);
   });
 }
 
 void ActionDesk::execute(const Json& params, Reply& reply) {
   const ExecuteParams read = read_execute(params);
-  if (read.command != action_command && read.command != module_command) {
+  if (read.command != action_command && read.command != module_command && read.command != cancel_command) {
     return reply.error(ErrorCode::invalid_params, "params.command: loopd has no command \"" + read.command + "\"");
   }
   // eglot 1.9 gives a command ten seconds, and Emacs stands still meanwhile.
   reply(nullptr);
+  if (read.command == cancel_command) return cancel_all();
   if (read.command == module_command) return run_module(read);
   const ActionRef& ref = *read.action;
   const auto kind = action_named(ref.action);
@@ -368,6 +371,10 @@ void ActionDesk::finish_progress(const TaskPtr& task, const std::string& message
 void ActionDesk::cancel_progress(const Json& params) {
   const auto found = running_.find(read_progress_token(params));
   if (found != running_.end()) found->second->stop.request_stop();
+}
+
+void ActionDesk::cancel_all() {
+  for (const auto& [token, task] : running_) task->stop.request_stop();
 }
 
 void ActionDesk::document_changed(const std::string& uri) {

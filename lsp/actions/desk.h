@@ -45,6 +45,7 @@ class ActionDesk : public std::enable_shared_from_this<ActionDesk> {
   void resolve(const Json& action, Reply& reply);
   void execute(const Json& params, Reply& reply);
   void cancel_progress(const Json& params);
+  void cancel_all();
   // The user went on writing: an action for the text as it was is of no use any more.
   void document_changed(const std::string& uri);
   void stop();

@@ -172,6 +172,32 @@ TEST_CASE("cancelling the progress stops the model within one call, and nothing 
   CHECK(f.count("loopd/result") == 0);
 }
 
+TEST_CASE("a command cancels as silently, whether the action was chosen by command or by resolving its edit") {
+  for (const bool resolving : {false, true}) {
+    CAPTURE(resolving);
+    Fixture f(all);
+    const Json action = f.action();
+    std::latch running(1);
+    f.model.during = [&](std::stop_token stop) {
+      running.count_down();
+      while (!stop.stop_requested()) std::this_thread::yield();
+    };
+    const int id = resolving ? f.request("codeAction/resolve", action) : f.request("workspace/executeCommand", action["command"]);
+    running.wait();
+    CHECK(f.ask("workspace/executeCommand", {{"command", "loopd.cancel"}})["result"].is_null());
+    const Json answer = f.until([&](const Json& message) { return message.value("id", Json()) == id && !message.contains("method"); });
+    CHECK_FALSE(answer.contains("error"));
+    CHECK_FALSE(answer["result"].contains("edit"));
+    // Another action, whose end shows that nothing of the first one is still to come.
+    f.model.during = [](std::stop_token) {};
+    f.request("workspace/executeCommand", f.action()["command"]);
+    f.until_method("workspace/applyEdit");
+    CHECK(f.count("workspace/applyEdit") == 1);
+    CHECK(f.count("window/showMessage") == 0);
+    CHECK(f.count("loopd/result") == 1);
+  }
+}
+
 TEST_CASE("a text that changes stops what is written for it") {
   Fixture f(all);
   const Json action = f.action();

@@ -135,6 +135,10 @@ function M.setup(given)
   command('LoopdToggle', toggle, { desc = 'Turn ghost text on or off for this language' })
   command('LoopdExplain', function() require('loopd.explain').show() end, { desc = 'Explain the last suggestion' })
   command('LoopdStatus', function() print(M.status()) end, { desc = 'Show what loopd does' })
+  command('LoopdCancel', function()
+    local client = M.client()
+    if client then M.request(client, 'workspace/executeCommand', { command = 'loopd.cancel' }, function() end, vim.api.nvim_get_current_buf()) end
+  end, { desc = 'Stop the action or module that loopd is working on' })
   command('LoopdModule', function(arguments) require('loopd.module').generate(arguments.fargs) end,
     { nargs = '+', complete = 'dir', desc = 'Generate a module: LoopdModule FOLDER [LANGUAGE [ABOUT...]]' })
   local group = vim.api.nvim_create_augroup('loopd', {})
