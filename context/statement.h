@@ -26,7 +26,8 @@ std::optional<Span> comment_at(const Document& document, const SyntaxTree& tree,
 // The identifier around bytes [start, end); empty where there is none.
 std::string identifier_at(const Document& document, const SyntaxTree& tree, std::size_t start, std::size_t end);
 
-// Names like `wrong` that occur elsewhere in the text, the most similar first: at most one in three letters differs.
+// Names like `wrong` that occur elsewhere in the text, the most similar first: at most one in three letters differs,
+// and two that changed places differ once.
 std::vector<std::string> similar_names(const Document& document, const SyntaxTree& tree, std::string_view wrong);
 
 // Bodies that hold no statement where the language wants one. The grammar of Python passes them without an error.

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <vector>
 
 #include "tests/context/at_cursor.h"
 
@@ -77,4 +78,8 @@ TEST_CASE("names that may have been meant") {
   CHECK(names[0] == "tota");
   CHECK(names[1] == "total");
   CHECK(context::similar_names(at.document, *at.tree, "x").empty());
+  const tests::AtCursor swapped(Language::python, "width = 1\nwidest = 2\nprint(^widht)\n");
+  CHECK(context::similar_names(swapped.document, *swapped.tree, "widht") == std::vector<std::string>{"width"});
+  CHECK(context::similar_names(swapped.document, *swapped.tree, "iwdth") == std::vector<std::string>{"width"});
+  CHECK(context::similar_names(swapped.document, *swapped.tree, "wthid").empty());
 }

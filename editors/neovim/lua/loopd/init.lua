@@ -118,6 +118,26 @@ local function toggle()
   vim.api.nvim_echo({ { 'loopd: ' .. (off[kind] and 'off' or 'on') .. ' for ' .. kind } }, false, {})
 end
 
+-- The menu of code actions for the line. Newer Neovims tell a server only of its own diagnostics, of which loopd has none; here
+-- it gets those of all tools, so that it can offer to fix them.
+local function actions()
+  local client = M.client()
+  local row = vim.api.nvim_win_get_cursor(0)[1] - 1
+  local function position(line, byte)
+    local text = vim.api.nvim_buf_get_lines(0, line, line + 1, false)[1] or ''
+    if not client or client.offset_encoding == 'utf-8' then return { line = line, character = byte } end
+    local _, utf16 = vim.str_utfindex(text, math.min(byte, #text))
+    return { line = line, character = utf16 }
+  end
+  local diagnostics = {}
+  for _, one in ipairs(vim.diagnostic.get(0, { lnum = row })) do
+    local range = { start = position(one.lnum, one.col), ['end'] = position(one.end_lnum or one.lnum, one.end_col or one.col) }
+    diagnostics[#diagnostics + 1] = { range = range, message = one.message, severity = one.severity, source = one.source }
+  end
+  local context = { diagnostics = diagnostics }
+  vim.lsp.buf.code_action(vim.fn.has('nvim-0.8') == 1 and { context = context } or context)
+end
+
 function M.setup(given)
   options = vim.tbl_deep_extend('force', defaults, given or {})
   if vim.fn.executable(options.cmd[1]) == 0 then
@@ -135,6 +155,7 @@ function M.setup(given)
   command('LoopdToggle', toggle, { desc = 'Turn ghost text on or off for this language' })
   command('LoopdExplain', function() require('loopd.explain').show() end, { desc = 'Explain the last suggestion' })
   command('LoopdStatus', function() print(M.status()) end, { desc = 'Show what loopd does' })
+  command('LoopdActions', actions, { desc = 'Code actions for this line, with the diagnostics of all tools' })
   command('LoopdCancel', function()
     local client = M.client()
     if client then M.request(client, 'workspace/executeCommand', { command = 'loopd.cancel' }, function() end, vim.api.nvim_get_current_buf()) end
