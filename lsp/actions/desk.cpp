@@ -199,15 +199,17 @@ void ActionDesk::execute(const Json& params, Reply& reply) {
   if (read.command != action_command && read.command != module_command && read.command != cancel_command) {
     return reply.error(ErrorCode::invalid_params, "params.command: loopd has no command \"" + read.command + "\"");
   }
+  const auto kind = read.action ? action_named(read.action->action) : std::nullopt;
+  // What is said at once comes before the answer: Emacs, which waits for that, loses or puts off what arrives right behind it.
+  if (kind == ActionKind::explain_last) explain(read.action->uri);
+  if (read.action && !kind) rpc_.notify("window/showMessage", info_message("loopd: there is no action \"" + read.action->action + "\""));
   // eglot 1.9 gives a command ten seconds, and Emacs stands still meanwhile.
   reply(nullptr);
   if (read.command == cancel_command) return cancel_all();
   if (read.command == module_command) return run_module(read);
+  if (!kind || kind == ActionKind::explain_last) return;
   const ActionRef& ref = *read.action;
-  const auto kind = action_named(ref.action);
-  if (!kind) return rpc_.notify("window/showMessage", info_message("loopd: there is no action \"" + ref.action + "\""));
-  if (*kind == ActionKind::explain_last) return explain(ref.uri);
-  if (*kind == ActionKind::generate_module) {
+  if (kind == ActionKind::generate_module) {
     ExecuteParams module = read;
     module.folder = ref.uri;
     return run_module(module);

@@ -63,6 +63,19 @@ function table(results) {
   return [head, rule, ...body].join('\n');
 }
 
+// Which code actions were chosen from the program's own menu, and whether one was cancelled on its way.
+const actions = ['implement', 'document', 'rewrite', 'continue', 'repair', 'fix', 'tests', 'explain'];
+
+function actions_table(results) {
+  const wanted = [...actions.map((action) => `action ${action}`), 'cancel'];
+  const driven = Object.entries(rows).filter(([row]) => wanted.some((feature) => results.rows[row]?.features.includes(feature)));
+  if (driven.length === 0) return '';
+  const head = `| code actions | ${[...actions, 'cancel'].join(' | ')} |`;
+  const rule = `| --- |${' :-: |'.repeat(wanted.length)}`;
+  const body = driven.map(([row, title]) => `| ${title} | ${wanted.map((feature) => (results.rows[row].features.includes(feature) ? '✓' : '')).join(' | ')} |`);
+  return `\n\n${[head, rule, ...body].join('\n')}`;
+}
+
 function speed(results) {
   const place = results.figures['vscode key to ghost text in place'];
   const jump = results.figures['vscode key to ghost text behind a jump'];
@@ -78,7 +91,7 @@ function page(results) {
   const text = readFileSync(page_file, 'utf8');
   const [begin, end] = marks.map((mark) => text.indexOf(mark));
   if (begin < 0 || end < begin) throw new Error(`${page_file} has lost the marks around its table`);
-  return `${text.slice(0, begin + marks[0].length)}\n${table(results)}${speed(results)}\n${text.slice(end)}`;
+  return `${text.slice(0, begin + marks[0].length)}\n${table(results)}${actions_table(results)}${speed(results)}\n${text.slice(end)}`;
 }
 
 const results = existsSync(results_file) ? JSON.parse(readFileSync(results_file, 'utf8')) : { rows: {}, figures: {} };

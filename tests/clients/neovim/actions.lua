@@ -113,7 +113,7 @@ local function user()
     driver.finish('FAIL ' .. name .. ': ' .. wanted .. ' is not offered, but ' .. vim.inspect(titles))
   end
   vim.fn.confirm = function() return 1 end
-  require('loopd').setup({ cmd = { vim.env.LOOPD_BINARY }, settings = { depth = { ['function'] = { 1, 2 } }, context = { tokens = 512 } } })
+  require('loopd').setup({ cmd = { vim.env.LOOPD_BINARY }, settings = { context = { tokens = 512 } } })
   vim.bo.filetype = 'python'
   vim.bo.indentexpr = ''
   local loopd = require('loopd')
