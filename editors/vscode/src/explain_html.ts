@@ -32,18 +32,24 @@ const meanings = {
   revise: 'written again, because the parser found a fault',
 };
 
+// Guesses are checked several in one run; each that is right saves a run.
+function guesses({ tokens_drafted: drafted, tokens_accepted: accepted }: LoopStep): string {
+  return drafted ? `${accepted ?? 0} of ${drafted}` : '';
+}
+
 function row(step: LoopStep, slowest: number): string {
   const tokens = step.tokens_revised ? `${step.tokens_revised} revised` : step.tokens_generated ? String(step.tokens_generated) : '';
   const width = slowest > 0 ? Math.round((step.ms / slowest) * 100) : 0;
   return `<tr class="${step.kind}"><td class="number">${step.step}</td><td title="${meanings[step.kind]}">${escaped(step.kind)}</td>
     <td>${escaped(step.focus)}</td><td>${loops(step.depth)}</td><td class="number">${tokens}</td>
+    <td class="number" title="guessed tokens that were right, of all that were guessed">${guesses(step)}</td>
     <td class="number">${milliseconds(step.ms)}</td><td class="time"><span class="bar" style="width:${width}%"></span></td></tr>`;
 }
 
 function steps_table({ loop_steps: steps, finish_reason }: Report): string {
   if (steps.length === 0) return `<p class="quiet">${finish_reason === 'off' ? 'The model did not run.' : 'Nothing of what the model wrote was kept.'}</p>`;
   const slowest = Math.max(...steps.map((step) => step.ms));
-  return `<table><tr><th>step</th><th>kind</th><th>focus</th><th>loops</th><th>tokens</th><th>time</th><th></th></tr>
+  return `<table><tr><th>step</th><th>kind</th><th>focus</th><th>loops</th><th>tokens</th><th>guesses</th><th>time</th><th></th></tr>
     ${steps.map((step) => row(step, slowest)).join('\n')}</table>`;
 }
 
@@ -62,6 +68,13 @@ function reasons(report: Report): string {
   return `<ul>${report.explain.map((reason) => `<li>${escaped(reason)}</li>`).join('')}</ul>`;
 }
 
+// What else there is for the place, with the time that it took.
+function alternatives({ alternatives: others }: Report): string {
+  if (!others?.length) return '';
+  const shown = others.map((other) => `<pre>${escaped(other.text)}</pre>${steps_table(other)}`);
+  return `<h2>Other suggestions for the place</h2>${shown.join('\n')}`;
+}
+
 // `silence` is the newest answer where that was empty, or null: it is told, too, unless it is what `report` is about.
 export function explain_html(report: Report, silence: Report | null, file: string): string {
   const title = report.action ? `Last action: ${escaped(report.action)}` : 'Last suggestion';
@@ -69,7 +82,9 @@ export function explain_html(report: Report, silence: Report | null, file: strin
   const depth = `${report.loop_depth} ${report.loop_depth === 1 ? 'loop' : 'loops'}`;
   const suggestion = report.text ? `<pre>${escaped(report.text)}</pre>` : '<p><em>Nothing was suggested.</em> The reasons below say why.</p>';
   const since = silence && silence !== report && report.text ? `<h2>Since then</h2><p>Nothing was suggested at ${place(silence)}:</p>${reasons(silence)}` : '';
-  const tokens = `${report.tokens.prompt} tokens in the prompt, ${report.tokens.reused} of them from the cache; ${report.tokens.generated} generated`;
+  const { drafted, accepted } = report.tokens;
+  const guessed = drafted ? `; ${accepted ?? 0} of ${drafted} guesses were right` : '';
+  const tokens = `${report.tokens.prompt} tokens in the prompt, ${report.tokens.reused} of them from the cache; ${report.tokens.generated} generated${guessed}`;
   return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>loopd: last suggestion</title><style>${style}</style></head><body>
@@ -79,6 +94,7 @@ ${suggestion}
 <h2>Why</h2>${reasons(report)}
 <h2>Loop steps</h2>${steps_table(report)}
 <h2>Cost</h2><p>${timings(report)}<br>${tokens}<br>ended by: ${escaped(report.finish_reason)}</p>
+${alternatives(report)}
 ${since}
 <p class="quiet" title="${escaped(report.model)}">${escaped(basename(report.model))} on ${escaped(report.device)}</p>
 </body></html>`;
