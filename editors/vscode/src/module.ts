@@ -3,6 +3,7 @@ import { posix } from 'node:path';
 import * as vscode from 'vscode';
 import type { ApplyWorkspaceEditParams, ApplyWorkspaceEditResult } from 'vscode-languageclient/node';
 import type { Daemon } from './daemon';
+import { MadeFolders } from './made';
 
 export interface NewFile {
   uri: vscode.Uri;
@@ -33,7 +34,10 @@ export class ModuleDesk implements vscode.Disposable {
     provideTextDocumentContent: (uri) => this.texts.get(uri.toString()) ?? '',
   });
 
+  private readonly folders = new MadeFolders();
+
   dispose() {
+    this.folders.dispose();
     this.provider.dispose();
   }
 
@@ -82,6 +86,8 @@ export class ModuleDesk implements vscode.Disposable {
   }
 
   private async write(files: NewFile[]): Promise<boolean> {
+    const places = files.map(({ uri }) => uri);
+    const folders = await MadeFolders.missing(places);
     const edit = new vscode.WorkspaceEdit();
     // Contents that come with the creation go with it when it is undone; a text edit would be a second step.
     for (const { uri, text } of files) edit.createFile(uri, { overwrite: false, contents: new TextEncoder().encode(text) });
@@ -89,6 +95,7 @@ export class ModuleDesk implements vscode.Disposable {
       void vscode.window.showWarningMessage('loopd: nothing was created; one of the files is there already.');
       return false;
     }
+    this.folders.remember(places, folders);
     await vscode.window.showTextDocument(files[0].uri);
     return true;
   }

@@ -1,7 +1,11 @@
 // Which action a key means, what a module's edit creates, and both against the real program.
 import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { best } from '../src/actions';
+import { MadeFolders } from '../src/made';
 import { new_files } from '../src/module';
 import type { Case } from './index';
 
@@ -30,6 +34,55 @@ export const cases: Case[] = [
       const documentChanges = [{ kind: 'create' as const, uri: 'file:///m/a.py' }, text('file:///m/a.py', 'a = 1\n'), { kind: 'create' as const, uri: 'file:///m/b.md' }, text('file:///other.py', 'x')];
       assert.deepEqual(new_files({ edit: { documentChanges } }).map(({ uri, text: all }) => [uri.path, all]), [['/m/a.py', 'a = 1\n'], ['/m/b.md', '']]);
       assert.deepEqual(new_files({ edit: { changes: {} } }), []);
+    },
+  },
+  {
+    name: 'actions: folders that came with a module go with its files, unless something else lies there by then',
+    run: async () => {
+      const place = mkdtempSync(join(tmpdir(), 'loopd-'));
+      const made = new MadeFolders();
+      const files = ['crate/src/lib.rs', 'crate/Cargo.toml', 'kept/a.py', 'b.py'].map((file) => vscode.Uri.file(join(place, file)));
+      const change = async (edit: vscode.WorkspaceEdit) => assert.ok(await vscode.workspace.applyEdit(edit));
+      const gone = async (path: string) => {
+        while (existsSync(join(place, path))) await new Promise((resolve) => setTimeout(resolve, 20));
+      };
+      try {
+        for (const module of [files.slice(0, 2), files.slice(2)]) {
+          const folders = await MadeFolders.missing(module);
+          assert.ok(folders.every((folder) => folder.path.startsWith(`${place}/`)), folders.join());
+          const edit = new vscode.WorkspaceEdit();
+          for (const file of module) edit.createFile(file, { contents: new Uint8Array() });
+          await change(edit);
+          made.remember(module, folders);
+        }
+        writeFileSync(join(place, 'kept/mine.py'), '');
+        const edit = new vscode.WorkspaceEdit();
+        for (const file of files) edit.deleteFile(file);
+        await change(edit);
+        await gone('crate');
+        assert.deepEqual(readdirSync(place), ['kept']);
+      } finally {
+        made.dispose();
+        rmSync(place, { recursive: true });
+      }
+    },
+  },
+  {
+    name: 'actions: a misspelt name that another extension complains about is fixed',
+    run: async () => {
+      const { document } = await open('def area(width, height):\n    return widht * height\n', 1);
+      const at = new vscode.Range(1, 11, 1, 16);
+      const complaints = vscode.languages.createDiagnosticCollection('another');
+      try {
+        complaints.set(document.uri, [new vscode.Diagnostic(at, "undefined name 'widht'", vscode.DiagnosticSeverity.Error)]);
+        const offered = await vscode.commands.executeCommand<vscode.CodeAction[]>('vscode.executeCodeActionProvider', document.uri, at, 'quickfix', 9);
+        const fix = offered.find((one) => one.title.startsWith('Fix: undefined name'));
+        assert.ok(fix?.edit, `not offered, but ${offered.map((one) => one.title)}`);
+        assert.ok(await vscode.workspace.applyEdit(fix.edit));
+        assert.equal(document.getText(), 'def area(width, height):\n    return width * height\n');
+      } finally {
+        complaints.dispose();
+      }
     },
   },
   {
