@@ -8,7 +8,7 @@ import { type ApplyWorkspaceEditParams, type ApplyWorkspaceEditResult, CloseActi
 import { type Binary, find_binary, type Missing } from './binary';
 import { binary_setting, server_settings } from './config';
 import type { Report } from './report';
-import { execute } from './work';
+import { cancellable, execute } from './work';
 
 // What the server says of itself (notification loopd/status), and what only its client can know.
 export interface DaemonState {
@@ -230,6 +230,15 @@ export class Daemon implements vscode.Disposable {
         workspace: {
           configuration: (params) => params.items.map((item) => (item.section === 'loopd' ? server_settings(this.context.extension) : null)),
           handleApplyEdit: (params, next) => this.review?.(params) ?? next(params, new vscode.CancellationTokenSource().token),
+        },
+        // VS Code itself shows no way to cancel an action that was chosen from its menu.
+        resolveCodeAction: async (action, token, next) => {
+          this.wait(1);
+          try {
+            return await cancellable(action.title, token, (either) => next(action, either));
+          } finally {
+            this.wait(-1);
+          }
         },
         provideInlineCompletionItems: async (document, position, context, token, next) => {
           if (this.client?.state !== State.Running) return null;

@@ -1,10 +1,10 @@
-// Runs a command of the server with its progress shown, until it says that it is done; cancelling stops it within one loop.
+// Runs what the server takes its time for with its progress shown; cancelling stops it within one loop.
 import * as vscode from 'vscode';
 import { type LanguageClient, State, WorkDoneProgress } from 'vscode-languageclient/node';
 
 let next_id = 1;
 
-// What the command leads to comes by itself: an edit to be applied, or a message. Resolves when the work is done.
+// Runs a command. What it leads to comes by itself: an edit to be applied, or a message. Resolves when the work is done.
 export async function execute(client: LanguageClient, command: string, argument: unknown, title: string): Promise<void> {
   const options = { location: vscode.ProgressLocation.Notification, title, cancellable: true };
   await vscode.window.withProgress(options, async (progress, cancelled) => {
@@ -25,6 +25,20 @@ export async function execute(client: LanguageClient, command: string, argument:
       await ended;
     } finally {
       vscode.Disposable.from(...listeners).dispose();
+    }
+  });
+}
+
+// Shows that `work` is under way; its token is cancelled by the user or with `token`.
+export async function cancellable<T>(title: string, token: vscode.CancellationToken, work: (either: vscode.CancellationToken) => vscode.ProviderResult<T>): Promise<T | null | undefined> {
+  const options = { location: vscode.ProgressLocation.Notification, title: title.replace(/ \(loopd\)$/, ''), cancellable: true };
+  return vscode.window.withProgress(options, async (_, cancelled) => {
+    const either = new vscode.CancellationTokenSource();
+    const listeners = [token, cancelled].map((one) => one.onCancellationRequested(() => either.cancel()));
+    try {
+      return await work(either.token);
+    } finally {
+      vscode.Disposable.from(...listeners, either).dispose();
     }
   });
 }

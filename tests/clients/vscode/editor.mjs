@@ -109,6 +109,17 @@ export class Editor {
     return this.page.evaluate(() => window.ghost_text());
   }
 
+  // The ghost text that is not `old`, once it has stayed the same for half a second: VS Code draws what it has while it asks.
+  async calm_ghost(old = '', timeout = 15_000) {
+    const calm = (known) => {
+      const text = window.ghost_text();
+      if (text !== window.drawn?.text) window.drawn = { text, since: performance.now() };
+      return text.trim() !== '' && text !== known && performance.now() - window.drawn.since > 500;
+    };
+    await this.page.waitForFunction(calm, old, { timeout, polling: 20 });
+    return this.page.evaluate(() => window.ghost_text());
+  }
+
   // Milliseconds from the last key to its ghost text; null where none came in time.
   async time_to_ghost(timeout) {
     await this.ghost(timeout).catch(() => {});
