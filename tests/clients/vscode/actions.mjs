@@ -172,6 +172,7 @@ describe('actions in VS Code', () => {
     await editor.page.locator('.editor-instance .view-lines').first().click();
     await editor.press('Control+z');
     await until('the folder to be gone', () => !existsSync(module_folder));
+    await editor.page.locator('.explorer-folders-view .monaco-list-row', { hasText: 'word_count' }).waitFor({ state: 'detached' });
     await editor.picture('10-module-undone');
     saw('module-undo');
     assert.deepEqual(await editor.notifications(), []);

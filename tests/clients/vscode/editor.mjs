@@ -99,8 +99,18 @@ export class Editor {
     return this.page.evaluate(() => window.ghost_text());
   }
 
-  async ghost_gone() {
-    await this.page.waitForFunction(() => window.ghost_text().trim() === '', null, { polling: 20 });
+  async ghost_gone(timeout = 15_000) {
+    await this.page.waitForFunction(() => window.ghost_text().trim() === '', null, { timeout, polling: 20 });
+  }
+
+  // Sends the ghost text away, also one that comes late, behind the key that was to send it away.
+  async dismiss_ghost() {
+    for (let left = 20; ; --left) {
+      await this.press('Escape');
+      const gone = await this.ghost_gone(1000).then(() => true, () => false);
+      if (gone) return;
+      if (left === 0) throw new Error('Escape does not send the ghost text away');
+    }
   }
 
   // The ghost text as soon as it is another than `old`.

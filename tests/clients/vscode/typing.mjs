@@ -253,8 +253,7 @@ describe('typing in VS Code', () => {
     const typed = [];
     // Ghost text that is still there would count as shown at once, so that it is sent away before each key.
     const measure = async (key, times, patience_ms) => {
-      await editor.press('Escape');
-      await editor.ghost_gone();
+      await editor.dismiss_ghost();
       await editor.type(key);
       times.push(await editor.time_to_ghost(patience_ms));
     };
