@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { saw } from './seen.mjs';
 import { VSCode, pictures, root } from './vscode.mjs';
 
 const patience_ms = 150_000;
@@ -43,6 +44,8 @@ describe('the extension in its host', () => {
 
   test('the tests inside the extension host pass', async (context) => {
     assert.ok(outcomes.length > 0, 'the extension host ran no test');
+    // The one action that the menu's test leaves out, because it needs another extension's diagnostics.
+    if (outcomes.some((outcome) => outcome.startsWith('ok actions: a misspelt name'))) saw('action fix');
     for (const outcome of outcomes) {
       const [, verdict, name, why] = /^(ok|FAIL) ([^:]*: [^:]*)(?:: (.*))?$/s.exec(outcome);
       await context.test(name, () => assert.equal(verdict, 'ok', why));
