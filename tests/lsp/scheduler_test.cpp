@@ -94,13 +94,19 @@ TEST_CASE("jobs of different documents run in order") {
 TEST_CASE("the newest job of a document wins; older ones never start or are stopped") {
   Results results;
   std::latch running(1);
+  std::latch asked(1);
   std::latch finished(1);
+  const auto stopped_but_slow = [&](std::stop_token stop) {
+    until_stopped(running)(stop);
+    asked.wait();  // or "second" might start before "third" is there
+  };
   {
     Scheduler scheduler;
-    scheduler.submit(job(results, "first", "doc", until_stopped(running)));
+    scheduler.submit(job(results, "first", "doc", stopped_but_slow));
     running.wait();
     scheduler.submit(job(results, "second", "doc"));
     scheduler.submit(job(results, "third", "doc", nothing, &finished));
+    asked.count_down();
     finished.wait();
   }
   CHECK(results.started == std::vector<std::string>{"first", "third"});
