@@ -13,9 +13,15 @@
 
 namespace {
 
+tests::FakeModel says_next() {
+  tests::FakeModel model;
+  model.says = [](const std::string&, const std::string&) { return std::string("next"); };
+  return model;
+}
+
 // An event loop, a scheduler and a clock that do what the test says, when it says so.
 struct Pause {
-  tests::FakeModel model{[](const std::string&, const std::string&) { return std::string("next"); }};
+  tests::FakeModel model = says_next();
   lsp::ModelPort port = model.port();
   std::shared_ptr<context::Anchors> anchors = std::make_shared<context::Anchors>();
   std::vector<std::function<void()>> later{};
