@@ -24,6 +24,9 @@ for (const editor of ['VS Code, languageclient 11', 'Neovim 0.12', 'Emacs, eglot
         const last = Math.min(places.length - 1, first + pick(4));
         await client.replace(edited, places[first], places[last], pieces[pick(pieces.length)]);
       }
+      // Behind the mess something that a model goes on with; it is a part of the mess from then on.
+      const mess = client.documents.get(edited).getText().length;
+      await client.replace(edited, mess, mess, '\n\ndef area(width, height):\n    return ');
       // The same text under the same name in a process that saw none of the edits.
       const text = client.documents.get(edited).getText();
       const at = text.length;
