@@ -1,8 +1,8 @@
 // A JetBrains IDE with LSP4IJ, replayed: what the template makes it say, and how it inserts what it is answered.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { Client, cursor, root, without_model } from './loopd.mjs';
@@ -106,9 +106,10 @@ test('an empty file offers a module, which comes as one edit that creates its fi
   try {
     const { client } = await open('', 'unused.py');
     const start = { line: 0, character: 0 };
-    // What the model writes for one name need not parse, and then the answer says so; not so for all of them.
-    for (const name of ['word_count', 'inventory', 'geometry']) {
+    // What the model writes for one folder and name need not parse, and then the answer says so; not so for all of them.
+    for (const name of ['text/word_count', 'shop/inventory', 'shapes/geometry', 'net/client', 'work/queue', 'geo/point', 'bank/account', 'game/score']) {
       const file = join(folder, `${name}.py`);
+      mkdirSync(dirname(file));
       writeFileSync(file, '');
       const uri = pathToFileURL(file).href;
       await client.open(uri, 'python', '');
