@@ -211,7 +211,7 @@ class BlockReader {
       if (!fields) throw one_line_error("set " + name + "." + field + ": " + name + " is no namespace");
       TemplateValue given = value(scope);
       // One that holds itself would never go away.
-      if (given.value.index() == 6) throw one_line_error("set " + name + "." + field + ": an object cannot be kept there");
+      if (std::holds_alternative<std::shared_ptr<TemplateObject>>(given.value)) throw one_line_error("set " + name + "." + field + ": an object cannot be kept there");
       (**fields)[field] = std::move(given);
     };
   }

@@ -344,7 +344,8 @@ Expression ExpressionReader::summed() {
     } else if (accept("%")) {
       left = [left, right = signed_value()](Scope& scope) {
         const std::int64_t by = number_of(right(scope));
-        if (by == 0 || by == -1) throw one_line_error("% needs another number than " + std::to_string(by));
+        if (by == 0) throw one_line_error("a number is divided by 0");
+        if (by == -1) return Value{std::int64_t{0}};  // the smallest number by -1 is undefined in C++
         const std::int64_t rest = number_of(left(scope)) % by;
         return Value{rest != 0 && (rest < 0) != (by < 0) ? rest + by : rest};
       };

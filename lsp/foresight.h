@@ -29,7 +29,7 @@ class Foresight : public std::enable_shared_from_this<Foresight> {
   // So long nothing must happen in a document: keys of somebody who types on are closer together.
   static constexpr std::chrono::milliseconds pause{400};
   // A suggestion that the model itself gives less than this is hardly ever taken: of recorded ones 1 in 44, and 4 in 35 of
-  // the others. The place behind it would be computed for nothing.
+  // the others (counted by hand, with the model before the shipped one). The place behind it would be computed for nothing.
   static constexpr double likely_enough = 0.05;
 
   explicit Foresight(ForesightHooks hooks) : hooks_(std::move(hooks)) {}

@@ -93,8 +93,7 @@ struct TypingClient::State : std::enable_shared_from_this<TypingClient::State> {
   int pending = 0;
   Clock::time_point pressed, sent;
   int stroke = 0;                  // counts events, so that a debounced request knows whether it is still wanted
-  std::size_t keys_since = 0;        // since the last answer
-  std::size_t keys_since_model = 0;  // since the last one that tells what the model computed
+  std::size_t keys_since = 0;      // since the last answer
   // The suggestion on the screen, for the cursor where it is; its range's start lies `before` bytes in front of it.
   std::optional<BufferEdit> suggestion;
 
@@ -295,7 +294,8 @@ struct TypingClient::State : std::enable_shared_from_this<TypingClient::State> {
 
   // What the answer cost, and what was computed in front of it.
   void count(const Json& report, bool jumped) {
-    keys_since_model += std::max<std::size_t>(1, std::exchange(keys_since, 0));
+    const std::size_t keys = std::max<std::size_t>(1, std::exchange(keys_since, 0));
+    std::size_t computed = 0;
     if (report.is_object() && report.value("recalled", 0) == 0) {
       const Json& tokens = report.at("tokens");
       figures.computed_tokens += tokens.value("computed", std::size_t{0});
@@ -307,13 +307,12 @@ struct TypingClient::State : std::enable_shared_from_this<TypingClient::State> {
       guesses.drafted += tokens.value("drafted", std::size_t{0});
       guesses.accepted += tokens.value("accepted", std::size_t{0});
       guesses.decode_ms += report.at("timings_ms").value("decode", 0.0);
-      const std::size_t computed = tokens.value("computed", std::size_t{0}) + tokens.value("prefetched", std::size_t{0});
-      const std::size_t keys = std::exchange(keys_since_model, 0);
-      figures.tokens.insert(figures.tokens.end(), keys, static_cast<double>(computed) / static_cast<double>(keys));
+      computed = tokens.value("computed", std::size_t{0}) + tokens.value("prefetched", std::size_t{0});
       if (!jumped && !figures.key_ms.empty()) figures.model_ms.push_back(figures.key_ms.back());
     } else {
       ++figures.from_memory;
     }
+    figures.tokens.insert(figures.tokens.end(), keys, static_cast<double>(computed) / static_cast<double>(keys));
   }
 };
 
@@ -336,7 +335,7 @@ TypingClient::~TypingClient() {
 }
 
 void TypingClient::begin() {
-  state_->keys_since = state_->keys_since_model = 0;
+  state_->keys_since = 0;
   state_->next();
 }
 

@@ -27,7 +27,7 @@ struct TypingFigures {
   std::vector<double> key_ms;      // from a key's didChange to its answer, those answered before the next key
   std::vector<double> model_ms;    // the same, of answers for which the model ran
   std::vector<double> jump_ms;     // from the request after a cursor jump to its answer
-  std::vector<double> tokens;      // prompt tokens computed for each key; their mean where one answer, or the suggestion it gave, served several
+  std::vector<double> tokens;      // prompt tokens computed for each key; their mean where one answer served several
   std::size_t keys = 0;
   std::size_t requests = 0;
   std::size_t cancelled = 0;       // by the next key

@@ -253,9 +253,9 @@ def main():
                         for i, x in enumerate([1, row[0], row[0] and row[1], row[2], row[3]]):
                             total[i] += x
                         if out:
-                            names = ("nontrivial", "exact", "edit_similarity", "ended")
                             out.write(json.dumps({"task_id": case["task_id"], "language": case["language"], "depth": depth,
-                                                  "end_bias": bias, **dict(zip(names, row))}) + "\n")
+                                                  "end_bias": bias, "nontrivial": row[0], "exact": row[1],
+                                                  "edit_similarity": row[2], "ended": row[3]}) + "\n")
     for (depth, bias), (n, nontrivial, exact, similarity, ended) in sorted(sums.items()):
         print(json.dumps({"depth": depth, "end_bias": bias, "tasks": n, "nontrivial_exact_match": round(exact / nontrivial, 4),
                           "edit_similarity": round(similarity / n, 4), "end_rate": round(ended / n, 4),

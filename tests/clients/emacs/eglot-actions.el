@@ -1,16 +1,7 @@
 ;;; eglot-actions.el --- Every code action in eglot, but for fixes: eglot shows a server no diagnostics but its own.  -*- lexical-binding: t -*-
 
-(package-initialize)
-(load (expand-file-name "user.el" (file-name-directory load-file-name)) nil t)
+(load (expand-file-name "eglot-user.el" (file-name-directory load-file-name)) nil t)
 (load (expand-file-name "actions.el" (file-name-directory load-file-name)) nil t)
-(require 'loopd-eglot)
-(require 'python)
-
-(defun user-complete ()
-  "Complete at point as a user does with M-TAB; returns the line afterwards."
-  (eglot--signal-textDocument/didChange)
-  (completion-at-point)
-  (user-line))
 
 (defun user-serve ()
   "Have the new buffer served."

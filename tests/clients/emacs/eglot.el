@@ -1,15 +1,6 @@
 ;;; eglot.el --- A user of eglot: connects, completes at point, goes on typing, runs a code action, makes a module.  -*- lexical-binding: t -*-
 
-(package-initialize)
-(load (expand-file-name "user.el" (file-name-directory load-file-name)) nil t)
-(require 'loopd-eglot)
-(require 'python)
-
-(defun user-complete ()
-  "Complete at point as a user does with M-TAB; returns the line afterwards."
-  (eglot--signal-textDocument/didChange)
-  (completion-at-point)
-  (user-line))
+(load (expand-file-name "eglot-user.el" (file-name-directory load-file-name)) nil t)
 
 (defun user-implement ()
   "Have a function without a body implemented by a code action; returns its first line."

@@ -1,16 +1,7 @@
 ;;; lsp-mode-actions.el --- Every code action in lsp-mode, but for fixes: no other server is there to diagnose anything.  -*- lexical-binding: t -*-
 
-(package-initialize)
-(load (expand-file-name "user.el" (file-name-directory load-file-name)) nil t)
+(load (expand-file-name "lsp-mode-user.el" (file-name-directory load-file-name)) nil t)
 (load (expand-file-name "actions.el" (file-name-directory load-file-name)) nil t)
-(require 'loopd-lsp-mode)
-(require 'lsp-completion)
-(require 'python)
-
-(defun user-complete ()
-  "Complete at point as a user does with M-TAB; returns the line afterwards."
-  (completion-at-point)
-  (user-line))
 
 (defun user-ready ()
   "Whether all servers of the buffer have been initialized."

@@ -1,15 +1,6 @@
 ;;; lsp-mode.el --- A user of lsp-mode: connects, completes at point, runs a code action, makes a module.  -*- lexical-binding: t -*-
 
-(package-initialize)
-(load (expand-file-name "user.el" (file-name-directory load-file-name)) nil t)
-(require 'loopd-lsp-mode)
-(require 'lsp-completion)
-(require 'python)
-
-(defun user-complete ()
-  "Complete at point as a user does with M-TAB; returns the line afterwards."
-  (completion-at-point)
-  (user-line))
+(load (expand-file-name "lsp-mode-user.el" (file-name-directory load-file-name)) nil t)
 
 (defun user-implement ()
   "Have a function without a body implemented by a code action; returns its first line."

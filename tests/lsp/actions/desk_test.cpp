@@ -16,6 +16,14 @@ namespace {
 
 const char* const uri = "file:///nowhere/shop.py";
 
+// What the model does while an action runs: says so, and goes on until it is stopped.
+std::function<void(std::stop_token)> until_stopped(std::latch& running) {
+  return [&running](std::stop_token stop) {
+    running.count_down();
+    while (!stop.stop_requested()) std::this_thread::yield();
+  };
+}
+
 // An event loop that the test turns by hand, a client that answers what it is asked, a model that says `return a`.
 struct Fixture {
   tests::LoopByHand loop;
@@ -178,10 +186,7 @@ TEST_CASE("a command cancels as silently, whether the action was chosen by comma
     Fixture f(all);
     const Json action = f.action();
     std::latch running(1);
-    f.model.during = [&](std::stop_token stop) {
-      running.count_down();
-      while (!stop.stop_requested()) std::this_thread::yield();
-    };
+    f.model.during = until_stopped(running);
     const int id = resolving ? f.request("codeAction/resolve", action) : f.request("workspace/executeCommand", action["command"]);
     running.wait();
     CHECK(f.ask("workspace/executeCommand", {{"command", "loopd.cancel"}})["result"].is_null());
@@ -202,10 +207,7 @@ TEST_CASE("a text that changes stops what is written for it") {
   Fixture f(all);
   const Json action = f.action();
   std::latch running(1);
-  f.model.during = [&](std::stop_token stop) {
-    running.count_down();
-    while (!stop.stop_requested()) std::this_thread::yield();
-  };
+  f.model.during = until_stopped(running);
   f.request("workspace/executeCommand", action["command"]);
   running.wait();
   f.desk->document_changed("file:///nowhere/other.py");
