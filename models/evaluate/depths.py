@@ -6,8 +6,9 @@
 
 Tasks are spread evenly over the file. Exact match is of non-trivial lines, averaged over languages, with a 95 % interval.
 With --cases nothing is run: the cases are those that an earlier run, or ../train/evaluate.py on a GPU, has written.
-The last column compares a depth with the one before, task by task: how many it won and lost, and the chance of a split
-as uneven as that between equals (exact two-sided sign test).
+The last columns compare a depth with the one before, task by task: how many it won and lost, and the chance of a split
+as uneven as that between equals (exact two-sided sign test); and, in cases of ../train/evaluate.py, by how much the
+original costs fewer or more bits, with a 95 % interval of that difference.
 """
 import argparse
 import collections
@@ -71,22 +72,30 @@ def median_ms(cases):
     return f"{statistics.median(c['ms'] for c in cases):.0f}" if "ms" in cases[0] else ""
 
 
+def bits_against(here, before):
+    """Change of the bits of all originals from one depth to the next in percent, from the differences task by task."""
+    changes, whole = [here[task]["bits"] - before[task]["bits"] for task in here], sum(c["bits"] for c in before.values())
+    share = 100 * len(changes) / whole
+    return f"{share * statistics.mean(changes):+.2f} +- {1.96 * share * statistics.stdev(changes) / math.sqrt(len(changes)):.2f} %"
+
+
 def table(cases):
     """Markdown rows, one a depth."""
     depths = sorted({case["depth"] for case in cases})
     by_depth = {d: {c["task_id"]: c for c in cases if c["depth"] == d} for d in depths}
-    lines = ["| depth | tasks | non-trivial exact match | edit similarity | ended by itself | median ms | against the depth before |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = ["| depth | tasks | non-trivial exact match | edit similarity | ended by itself | median ms | against the depth before | bits of the original, against the depth before |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for d in depths:
         here = list(by_depth[d].values())
         match, error = exact_match(here)
-        against = ""
+        against = bits = ""
         if d - 1 in by_depth:
             pairs = [(c["exact"], by_depth[d - 1][task]["exact"]) for task, c in by_depth[d].items()]
             won, lost = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
             against = f"+{won} -{lost}, p = {sign_test(won, lost):.2g}"
+            bits = bits_against(by_depth[d], by_depth[d - 1]) if "bits" in here[0] and len(here) > 1 else ""
         lines.append(f"| {d} | {len(here)} | {100 * match:.1f} +- {100 * error:.1f} % | {statistics.mean(c['edit_similarity'] for c in here):.3f} | "
-                     f"{100 * statistics.mean(c['ended'] for c in here):.1f} % | {median_ms(here)} | {against} |")
+                     f"{100 * statistics.mean(c['ended'] for c in here):.1f} % | {median_ms(here)} | {against} | {bits} |")
     return lines
 
 

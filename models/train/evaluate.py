@@ -6,12 +6,14 @@
 
 WEIGHTS is a weights.pt or an exported folder. Prompts are those of the daemon, with the bytes that the answer must begin
 with. An answer ends at <|fim_end|>, or at the end of a line where the hole lies in one. Exact match: answer and original
-are equal, trailing blanks aside. `--out` gets a line per task, depth and bias, which `../evaluate/depths.py --cases` makes
-a table of; a line of sums is printed for each depth and bias.
+are equal, trailing blanks aside. Bits: -log2 of the original's probability (its first --new-tokens tokens, the end among them).
+`--out` gets a line per task, depth and bias, which `../evaluate/depths.py --cases` makes a table of; a line of sums is
+printed for each depth and bias.
 """
 import argparse
 import json
 import lzma
+import math
 import os
 import random
 import sys
@@ -97,17 +99,33 @@ class Decoder:
         self.start = (self.at - self.s.window).clamp_min(0)
         self.cos, self.sin = model.rope_table(self.length, self.s, self.device)
         rows = max(1, PREFILL_TOKENS // T)
-        parts = [self.run(ids[i:i + rows], self.at[i:i + rows], self.start[i:i + rows], room, depth) for i in range(0, len(ids), rows)]
-        self.last = [torch.cat(x) for x in zip(*(last for last, _ in parts))]
+        parts = [self.run(ids[i:i + rows], self.at[i:i + rows, None] - 1, self.start[i:i + rows], room, depth) for i in range(0, len(ids), rows)]
+        self.last = [torch.cat(x)[:, 0] for x in zip(*(states for states, _ in parts))]
         self.cache = [[tuple(torch.cat(x) for x in zip(*layer)) for layer in zip(*loop)] for loop in zip(*(cache for _, cache in parts))]
 
+    def bits(self, prompts, answers, depth):
+        """[prompt][loop]: -log2 of the probability of `answers`, lists of tokens."""
+        T, most = -(-max(len(p) + len(a) for p, a in zip(prompts, answers)) // 64) * 64, max(map(len, answers))
+        self.cos, self.sin = model.rope_table(T, self.s, self.device)
+        rows, out = max(1, PREFILL_TOKENS // T), []
+        for i in range(0, len(prompts), rows):
+            texts = list(zip(prompts[i:i + rows], answers[i:i + rows]))
+            ids = torch.tensor([p + a + [bpe.PAD] * (T - len(p) - len(a)) for p, a in texts], device=self.device)
+            at = torch.tensor([len(p) - 1 for p, _ in texts], device=self.device)[:, None] + torch.arange(most, device=self.device)
+            counted = torch.arange(most, device=self.device) < torch.tensor([len(a) for _, a in texts], device=self.device)[:, None]
+            states, _ = self.run(ids, at.clamp_max(T - 2), at[:, 0], 0, depth)
+            targets = ids.gather(1, at.clamp_max(T - 2) + 1)
+            lost = [F.cross_entropy(self.logits(h, r + 1).flatten(0, 1), targets.flatten(), reduction="none").view_as(counted) for r, h in enumerate(states)]
+            out += torch.stack([(x * counted).sum(1) / math.log(2) for x in lost], 1).tolist()
+        return out
+
     def run(self, ids, at, start, room, depth):
-        """(states at the last tokens, [loop][layer] -> keys and values) of some of the prompts."""
+        """(by loop the states at positions `at` [B, n], [loop][layer] -> keys and values) of some of the prompts."""
         s, w, T = self.s, self.work, ids.shape[1]
         cos, sin, row = self.cos[:T], self.sin[:T], torch.arange(len(ids), device=self.device)
         kept = (start[:, None] + torch.arange(s.window + room, device=self.device)).clamp_max(T - 1)
         e = model.rms(F.embedding(ids, w["embed"]), None, s.eps)
-        last, cache, first, h = [], [], [], None
+        states, cache, first, h = [], [], [], None
         for r in range(depth):
             own = s.row(r)
             before, h = h, model.entry(s, e, h, w["input_gain"][own], w["state_gain"][own - 1] if r else None)
@@ -123,9 +141,9 @@ class Decoder:
                     a = attention.sdpa_expanded(q, k, v)
                 h = model.finish(s, h, a, layer)
             h = model.carry(h, before, w["carry_gain"][own - 1]) if r else h
-            last.append(h[row, at - 1])
+            states.append(h[row[:, None], at])
             cache.append(layers)
-        return last, cache
+        return states, cache
 
     def local(self, q, k, v):
         i = torch.arange(q.shape[2], device=q.device)
@@ -238,15 +256,18 @@ def main():
     a = p.parse_args()
     device = torch.device("cuda", a.gpu) if torch.cuda.is_available() else torch.device("cpu")
     s, depths, biases = model.Shape(), [int(d) for d in a.depths.split(",")], [float(b) for b in a.end_biases.split(",")]
-    spelling, decoder = Spelling(bpe.Encoder(a.tokenizer)), Decoder(s, load(a.weights, device, a.int4, s), device)
+    encoder = bpe.Encoder(a.tokenizer)
+    spelling, decoder = Spelling(encoder), Decoder(s, load(a.weights, device, a.int4, s), device)
     cases, sums, began = read_cases(a.prompts, a.limit, a.part), {}, time.time()
     out = open(a.out, "w") if a.out else None
     with torch.no_grad():
         for part in batches(cases, a.batch):
+            answers = [([*map(int, encoder.encode(c["forced"] + c["canonical_solution"]))] + [bpe.FIM_END])[:a.new_tokens] for c in part]
+            bits = decoder.bits([c["tokens"] for c in part], answers, max(depths))
             decoder.prefill([c["tokens"] for c in part], a.new_tokens, max(depths))
             for depth in depths:
                 for bias in biases:
-                    for case, answer in zip(part, decoder.complete(part, spelling, depth, bias, a.new_tokens)):
+                    for case, answer, told in zip(part, decoder.complete(part, spelling, depth, bias, a.new_tokens), bits):
                         got, want = answer.result().rstrip(), case["canonical_solution"].rstrip()
                         row = [sum(c.isalnum() for c in want) >= 2, got == want, round(edit_similarity(got, want), 4), answer.ended]
                         total = sums.setdefault((depth, bias), [0, 0, 0, 0, 0])
@@ -255,7 +276,7 @@ def main():
                         if out:
                             out.write(json.dumps({"task_id": case["task_id"], "language": case["language"], "depth": depth,
                                                   "end_bias": bias, "nontrivial": row[0], "exact": row[1],
-                                                  "edit_similarity": row[2], "ended": row[3]}) + "\n")
+                                                  "edit_similarity": row[2], "ended": row[3], "bits": round(told[depth - 1], 3)}) + "\n")
     for (depth, bias), (n, nontrivial, exact, similarity, ended) in sorted(sums.items()):
         print(json.dumps({"depth": depth, "end_bias": bias, "tasks": n, "nontrivial_exact_match": round(exact / nontrivial, 4),
                           "edit_similarity": round(similarity / n, 4), "end_rate": round(ended / n, 4),

@@ -8,8 +8,8 @@
 #   run.sh results OUT S   waits for the judgement after the training and copies its cases and the logs to OUT
 #   run.sh home OUT        copies the exported model and the logs to OUT;  `run.sh weights OUT N` the N-th bf16 piece
 # GPUS: those that train (default all); the judgement uses all. TRAIN_FLAGS: for train.py. KERNELS: skips the choice of them.
-# LONG=1: also rows of 4096 tokens, for --long-rows $WORK/long. CONTROLS=SECONDS: three short controls after the training, beginning
-# on the last GPU while the others judge.
+# LONG=1: also rows of 4096 tokens, for --long-rows $WORK/long. CONTROLS=SECONDS: short controls after the training, on the last GPU
+# while the others judge: those in CONTROL_NAMES (default all). JUDGES: processes a GPU that judge (4), PARTS: of the held-out set (16).
 set -u
 cd "$(dirname "$0")"
 WORK=${WORK:-/dev/shm/loopd} PACK=${PACK:-../../.pack}
@@ -50,31 +50,39 @@ train() {
     --rows $WORK/rows --out $WORK/run --tokenizer $WORK/tokenizer.json --kernels "$(cat $WORK/kernels)" \
     --seconds $1 --budget-file $WORK/budget ${TRAIN_FLAGS:-} > $logs/train.log 2>&1
   echo "exit $?" > $WORK/trained
-  local gpu judges=$CARDS
-  [ -z "${CONTROLS:-}" ] || [ $CARDS = 1 ] || judges=$((CARDS - 1))
+  local gpu
   for ((gpu = 0; gpu < CARDS; gpu++)); do
-    { [ $gpu -ge $judges ] || judge $gpu $judges; [ -z "${CONTROLS:-}" ] || controls $gpu $CONTROLS; } &
+    { [ $gpu != $((CARDS - 1)) ] || [ -z "${CONTROLS:-}" ] || controls $gpu $CONTROLS; judge $gpu; } &
   done
   wait
   touch $WORK/evaluated
 }
 
-# Every depth on every set of prompts: GPU $1, one of $2 that judge.
+# Every depth on every set of prompts. A part is judged by the process that claims it first.
 judge() {
-  local set
+  local i
+  for ((i = 0; i < ${JUDGES:-4}; i++)); do judge_parts $1 & done
+  wait
+}
+judge_parts() {
+  local set part parts
   for set in humaneval heldout; do
     [ -e $WORK/pack/prompts-$set.jsonl.xz ] || continue
-    timeout ${JUDGE_SECONDS:-300} python3 evaluate.py $WORK/run/model --tokenizer $WORK/tokenizer.json --int4 --gpu $1 --part $1/$2 \
-      --prompts $WORK/pack/prompts-$set.jsonl.xz --out $logs/cases-$set-$1.jsonl ${JUDGE_FLAGS:-} > $logs/evaluate-$set-$1.log 2>&1
+    parts=1
+    [ $set = humaneval ] || parts=${PARTS:-16}
+    for ((part = 0; part < parts; part++)); do
+      mkdir $WORK/judged-$set-$part 2> /dev/null || continue
+      timeout ${JUDGE_SECONDS:-300} python3 evaluate.py $WORK/run/model --tokenizer $WORK/tokenizer.json --int4 --gpu $1 --part $part/$parts \
+        --prompts $WORK/pack/prompts-$set.jsonl.xz --out $logs/cases-$set-$part.jsonl ${JUDGE_FLAGS:-} > $logs/evaluate-$set-$part.log 2>&1
+    done
   done
 }
 
-# Equal time on one GPU, from nothing: the unlooped twin, twice the layers (the twin of depth 2), and the looped recipe. Each is
-# trained by the GPU that claims it first.
+# Equal time on one GPU, from nothing: the unlooped twin, twice the layers (the twin of depth 2), and the looped recipe.
 controls() {
   local name flags
   while read -r name flags; do
-    mkdir $WORK/control-$name 2> /dev/null || continue
+    [[ " ${CONTROL_NAMES:-unlooped deep looped} " == *" $name "* ]] || continue
     CUDA_VISIBLE_DEVICES=$1 python3 train.py --rows $WORK/rows --out $WORK/control-$name --kernels "$(cat $WORK/kernels)" \
       --seconds $2 --from-warm --loops-from 0.3 --stop-loss 9 --validate-every 1000 $flags > $logs/control-$name.log 2>&1 < /dev/null
   done <<< "unlooped --depths 1:1

@@ -92,6 +92,12 @@ class DepthsTest(unittest.TestCase):
                                                             ("c", 2, True), ("b", 2, True), ("a", 2, False))]
         self.assertIn("| 1 | +2 -1, p = 1 |", depths.table(cases)[-1])
 
+    def test_bits_are_compared_task_by_task(self):
+        # 10, 20, 30 bits become 9, 18, 30: one less on average, standard deviation 1, of 20.
+        cases = [self.case(t, d, True) | {"bits": bits} for t, d, bits in (("a", 1, 10.0), ("b", 1, 20.0), ("c", 1, 30.0),
+                                                                           ("c", 2, 30.0), ("a", 2, 9.0), ("b", 2, 18.0))]
+        self.assertIn("| -5.00 +- 5.66 % |", depths.table(cases)[-1])
+
     def test_answers_given_many_at_once_have_no_time(self):
         cases = [self.case("a", 1, True)]
         del cases[0]["ms"]
