@@ -1,19 +1,9 @@
-// Finishes the queries, keys and values of one head of a row: bias, norm, rotation; keys and values go into the cache.
+// Finishes queries, keys and values of one head: bias, norm, rotation.
 #pragma once
 
 #include "cuda/kv.cuh"
 
 namespace cuda {
-
-struct HeadArguments {
-  KvCache cache;
-  const float* bias;  // [heads + 2 kv_heads][head_dim], or null
-  Gain q_gain;        // [head_dim] each, or null
-  Gain k_gain;
-  Rows rows;
-  HeadShape shape;
-  float eps;
-};
 
 __device__ __forceinline__ void store_kv(void* base, Type type, std::size_t at, float value) {
   if (type == Type::bf16) {
@@ -23,58 +13,46 @@ __device__ __forceinline__ void store_kv(void* base, Type type, std::size_t at, 
   }
 }
 
-// x: head_dim values of head `head` (queries first, then keys, then values) of a row in a loop >= 1; turns: {cos, sin} of its
-// position, [head_dim / 2]. A query goes to `to`, floats, which may be x; keys and values go to the cache and, where `to`
-// is given, there as well, as the cache has them. Lane i has the pairs (i, i + half) and, where half > 32, (i + 32, ...).
-__device__ __forceinline__ void finish_head(const HeadArguments& p, int row, int head, int lane, const float* x, const float2* turns, void* to) {
-  const int half = p.shape.head_dim / 2;
-  const int position = p.rows.position[row];
-  const int loop = p.rows.loop[row];
-  const bool is_query = head < p.shape.heads;
-  const bool is_value = head >= p.shape.heads + p.shape.kv_heads;
-  float a[2] = {0, 0}, b[2] = {0, 0};
-  float2 turn[2];
+// What a lane has of a finished head: the pairs (lane, lane + half) and, where half > 32, (lane + 32, lane + 32 + half).
+template <int kPairs>
+struct HeadPart {
+  float low[kPairs], high[kPairs];
+};
+
+// x: 2 * half values, of which bias and gain (null: none) have as many; turns: {cos, sin} of the position, [half], or null for
+// values, which are not turned. All is asked for at once, because the latency of one trip is most of what this takes;
+// and what is rounded when is not left to the compiler, as kernels for more rows must agree with those for fewer.
+template <int kPairs>
+__device__ __forceinline__ HeadPart<kPairs> finish_head(const float* x, const float* bias, const float* gain, const float2* turns, int half, float eps, int lane) {
+  HeadPart<kPairs> head, scale;
+  float2 turn[kPairs];
   float squares = 0;
 #pragma unroll
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < kPairs; ++i) {
     const int at = lane + 32 * i;
-    if (at >= half) continue;
-    turn[i] = is_value ? make_float2(1, 0) : turns[at];
-    a[i] = __ldcg(x + at);  // another block of the same kernel may have written it
-    b[i] = __ldcg(x + at + half);
-    if (p.bias) {
-      a[i] += p.bias[head * p.shape.head_dim + at];
-      b[i] += p.bias[head * p.shape.head_dim + at + half];
+    const bool inside = at < half;
+    head.low[i] = inside ? __ldcg(x + at) : 0.0f;  // another block of the same kernel may have written it
+    head.high[i] = inside ? __ldcg(x + at + half) : 0.0f;
+    scale.low[i] = gain && inside ? gain[at] : 1.0f;
+    scale.high[i] = gain && inside ? gain[at + half] : 1.0f;
+    turn[i] = turns && inside ? turns[at] : make_float2(1, 0);
+    if (bias && inside) {
+      head.low[i] += bias[at];
+      head.high[i] += bias[at + half];
     }
-    squares += a[i] * a[i] + b[i] * b[i];
   }
-  const float* gain = is_query ? gain_of(p.q_gain, loop) : is_value ? nullptr : gain_of(p.k_gain, loop);
-  const float scale = gain ? rsqrtf(warp_sum(squares) / static_cast<float>(p.shape.head_dim) + p.eps) : 1.0f;
-  const int kv_head = head - p.shape.heads - (is_value ? p.shape.kv_heads : 0);
-  const std::size_t line = is_query ? 0 : kv_offset(page_table(p.rows, row, loop)[position / kPage], position, kv_head, p.shape);
 #pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const int at = lane + 32 * i;
-    if (at >= half) continue;
-    if (gain) {
-      a[i] *= scale * gain[at];
-      b[i] *= scale * gain[at + half];
-    }
-    const float low = a[i] * turn[i].x - b[i] * turn[i].y;
-    const float high = b[i] * turn[i].x + a[i] * turn[i].y;
-    if (is_query) {
-      static_cast<float*>(to)[at] = low;
-      static_cast<float*>(to)[at + half] = high;
-    } else {
-      void* base = is_value ? p.cache.values : p.cache.keys;
-      store_kv(base, p.cache.type, line + at, low);
-      store_kv(base, p.cache.type, line + at + half, high);
-      if (to) {
-        store_kv(to, p.cache.type, static_cast<std::size_t>(at), low);
-        store_kv(to, p.cache.type, static_cast<std::size_t>(at + half), high);
-      }
-    }
+  for (int i = 0; i < kPairs; ++i) squares = __fmaf_rn(head.low[i], head.low[i], __fmaf_rn(head.high[i], head.high[i], squares));
+  const float whole = warp_sum(squares);
+  const float norm = gain ? rsqrtf(whole / static_cast<float>(2 * half) + eps) : 1.0f;
+#pragma unroll
+  for (int i = 0; i < kPairs; ++i) {
+    const float a = head.low[i] * (norm * scale.low[i]);
+    const float b = head.high[i] * (norm * scale.high[i]);
+    head.low[i] = __fmaf_rn(a, turn[i].x, -__fmul_rn(b, turn[i].y));
+    head.high[i] = __fmaf_rn(b, turn[i].x, __fmul_rn(a, turn[i].y));
   }
+  return head;
 }
 
 }  // namespace cuda

@@ -13,16 +13,16 @@
 namespace cuda {
 namespace {
 
-constexpr int kClusterBlocks = 16;
-// Below this many bytes a layer, one cluster has done its products before blocks all over the device have met.
-constexpr std::size_t kClusterBytes = std::size_t{16} << 20;
-// What was measured to win (bench/cuda.md): where, with chunks of how many tiles, and up to how many rows.
-constexpr bool kOnCluster = false;
+// Below this many bytes a layer all weights stay in L2, and blocks meet more often than there is anything to fetch.
+constexpr std::size_t kSmallBytes = std::size_t{16} << 20;
+// What was measured to win (bench/cuda.md): where, with chunks of how many tiles, how many such chunks L2 is asked for at
+// least ahead, and up to how many rows.
 constexpr bool kOnGrid = true;
-constexpr int kClusterChunk = 4;
+constexpr bool kSmallOnGrid = false;
 constexpr int kGridChunk = 4;
+constexpr int kRunway = 2;  // with half of kRunwayPiece 18 MB on 132 multiprocessors
 constexpr int kGridRows = 4;
-constexpr int kStaticBytes = 14 * 1024;  // of the kernel's own shared arrays, rounded up
+constexpr int kStaticBytes = 16 * 1024;  // of the kernel's own shared arrays, rounded up
 
 int number(const char* name, int otherwise) {
   const char* text = std::getenv(name);
@@ -53,32 +53,34 @@ bool fits(const PassShape& shape, const PassLayer* layers) {
   return true;
 }
 
+bool is_small(const PassLayer& layer) {
+  std::size_t bytes = 0;
+  for (int m = 0; m < kPassMatrices; ++m) bytes += matrix_of(layer, m).bytes;
+  return bytes < kSmallBytes;
+}
+
 // The plan for `count` rows; everything but what shared memory holds is the same for all counts.
 Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   Plan plan;
   if (!fits(shape, layers)) return plan;
   const HeadShape& heads = shape.heads;
   PassArguments& p = plan.p;
-  std::size_t layer_bytes = 0;
-  for (int m = 0; m < kPassMatrices; ++m) layer_bytes += matrix_of(layers[0], m).bytes;
-  const char* team = std::getenv("LOOPD_PASS_TEAM");
-  p.clustered = limits().clusters && (team ? std::strcmp(team, "cluster") == 0 : layer_bytes < kClusterBytes);
-  p.members = p.clustered ? kClusterBlocks : limits().multiprocessors;
+  p.members = limits().multiprocessors;
+  if (2 * heads.kv_heads > p.members) return plan;  // or a block would have more units of attention than it can note
   p.layer_count = shape.layers, p.count = count, p.width = shape.width, p.window = shape.window, p.eps = shape.eps;
   p.shape = heads, p.rope = reinterpret_cast<const float2*>(shape.rope);
   p.splits = std::clamp(p.members / heads.kv_heads - 1, 1, 63);  // and one block more for the window
-  // Their factors lie where the sums do: at most 256 a row.
-  p.merge_late = p.clustered && heads.heads * (p.splits + 1) <= kPassWarps * 16 && p.splits < 32;
 
   // Shared memory of a block: x, the sums, and what is left for weights on their way.
   const int column_tiles = count <= 4 ? 1 : 2;
   const auto group = static_cast<std::size_t>(heads.heads / heads.kv_heads);
   const auto dim = static_cast<std::size_t>(heads.head_dim);
-  const std::size_t scratch = align((kMaxHeadGroup * dim + kPassWarps * kPassHeads * (dim + 2)) * sizeof(float) + 4 * dim);
+  const std::size_t scratch = align(pass_scratch(dim));
   const std::size_t pages = 4 * kPage * dim * (layers[0].cache.type == Type::fp8 ? 1 : 2);  // two, with keys and values
   // A single row's pages come while its products use x; those of several rows take turns with x.
   std::size_t columns = scratch + (count == 1 ? 0 : pages);
-  std::size_t bias = 0, sums = 0;
+  const auto rows = static_cast<std::size_t>(count);
+  std::size_t fixed = 0, squares = 0, before = 0, sums = 0;  // floats
   for (int m = 0; m < kPassMatrices; ++m) {
     const Matrix& matrix = matrix_of(layers[0], m);
     PassMatrix& out = p.matrix[m];
@@ -90,24 +92,32 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
     out.splits = m == 3 ? ceil_div(out.k_tiles, 80) : 1;
     out.ranges = std::min(out.row_tiles, p.members / out.splits);
     if (ceil_div(out.row_tiles, out.ranges) > kPassShareRows) return plan;
-    const auto slice = static_cast<std::size_t>(ceil_div(out.k_tiles, out.splits)) * kTileCols;
-    columns = std::max(columns, 2 * static_cast<std::size_t>(count) * (slice + 32) * 2);
-    bias = std::max(bias, slice / kTileCols * 8 * static_cast<std::size_t>(column_tiles) * sizeof(float));
-    sums = std::max(sums, static_cast<std::size_t>(ceil_div(out.row_tiles, out.ranges) + kPassWarps - 1) * static_cast<std::size_t>(count) * 16 * sizeof(float));
+    const int slice = ceil_div(out.k_tiles, out.splits);
+    const auto most_rows = static_cast<std::size_t>(ceil_div(out.row_tiles, out.ranges));
+    columns = std::max(columns, 2 * rows * static_cast<std::size_t>((slice * kTileCols) | 64));
+    fixed = std::max(fixed, static_cast<std::size_t>(slice * 8 * column_tiles));
+    squares = std::max(squares, rows * static_cast<std::size_t>(ceil_div(slice * kTileCols, kStagePiece)));
+    before = std::max(before, rows * most_rows * 16);
+    sums = std::max(sums, rows * (most_rows + kPassWarps - 1) * 16);
   }
+  p.squares_from_bias = static_cast<int>(align(fixed * sizeof(float)) / sizeof(float));
+  p.before_from_bias = p.squares_from_bias + static_cast<int>(align(squares * sizeof(float)) / sizeof(float));
+  const std::size_t bias = static_cast<std::size_t>(p.before_from_bias) * sizeof(float) + align(before * sizeof(float));
+  sums = align(sums * sizeof(float));
   const auto room = static_cast<std::size_t>(std::max(0, limits().shared_bytes - kStaticBytes));
-  const std::size_t other = align(columns) + (count == 1 ? pages : 0) + align(bias) + align(sums);
+  const std::size_t other = align(columns) + (count == 1 ? pages : 0) + bias + sums;
   // Few large chunks where there is room; a warp needs two to fetch one while it uses the other.
-  p.chunk = number("LOOPD_PASS_CHUNK", p.clustered ? kClusterChunk : kGridChunk);
+  p.chunk = std::max(1, number("LOOPD_PASS_CHUNK", kGridChunk));
   const auto ring_bytes = [&] { return static_cast<std::size_t>(kPassWarps * p.chunk) * 544; };
   while (p.chunk > 1 && other + 2 * ring_bytes() > room) p.chunk /= 2;
   if (other + ring_bytes() > room) return plan;
   p.stages = static_cast<int>(std::min<std::size_t>((room - other) / ring_bytes(), static_cast<std::size_t>(std::min(kPassStages, number("LOOPD_PASS_STAGES", kPassStages)))));
   p.columns_at = static_cast<int>(align(static_cast<std::size_t>(p.stages) * ring_bytes()));
+  p.runway = std::max(0, number("LOOPD_PASS_RUNWAY", is_small(layers[0]) ? 0 : kRunway)) * p.chunk;
   p.pages_at = p.columns_at + static_cast<int>(count == 1 ? align(columns) : scratch);
   p.bias_at = p.columns_at + static_cast<int>(align(columns) + (count == 1 ? pages : 0));
-  p.sums_at = p.bias_at + static_cast<int>(align(bias));
-  plan.shared = static_cast<std::size_t>(p.sums_at) + align(sums);
+  p.sums_at = p.bias_at + static_cast<int>(bias);
+  plan.shared = static_cast<std::size_t>(p.sums_at) + sums;
   if (plan.shared > room) {
     --p.stages;
     if (p.stages < 1) return plan;
@@ -116,14 +126,14 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
     plan.shared = static_cast<std::size_t>(static_cast<long long>(plan.shared) + less);
   }
 
-  const auto rows = static_cast<std::size_t>(kMaxPassRows);
+  const auto most = static_cast<std::size_t>(kMaxPassRows);
   const auto floats = [&](std::size_t n) { return align(n * sizeof(float)); };
   plan.at_qkv = kWorkspaceCounters + align(static_cast<std::size_t>(shape.layers) * sizeof(PassLayer));
-  plan.at_parts = plan.at_qkv + floats(rows * static_cast<std::size_t>((heads.heads + 2 * heads.kv_heads) * heads.head_dim));
-  plan.at_mixed = plan.at_parts + floats(rows * static_cast<std::size_t>(heads.kv_heads * (p.splits + 1)) * ((group * static_cast<std::size_t>(heads.head_dim + 3) + 3) / 4 * 4));
-  plan.at_inner = plan.at_mixed + floats(rows * static_cast<std::size_t>(heads.heads * heads.head_dim));
-  plan.at_partial = plan.at_inner + floats(rows * static_cast<std::size_t>(shape.inner));
-  plan.end = plan.at_partial + (p.matrix[3].splits > 1 ? floats(rows * static_cast<std::size_t>(p.matrix[3].splits) * static_cast<std::size_t>(shape.width)) : 0);
+  plan.at_parts = plan.at_qkv + floats(most * static_cast<std::size_t>((heads.heads + 2 * heads.kv_heads) * heads.head_dim));
+  plan.at_mixed = plan.at_parts + floats(most * static_cast<std::size_t>(heads.kv_heads * (p.splits + 1)) * ((group * static_cast<std::size_t>(heads.head_dim + 3) + 3) / 4 * 4));
+  plan.at_inner = plan.at_mixed + floats(most * static_cast<std::size_t>(heads.heads * heads.head_dim));
+  plan.at_partial = plan.at_inner + floats(most * static_cast<std::size_t>(shape.inner));
+  plan.end = plan.at_partial + (p.matrix[3].splits > 1 ? floats(most * static_cast<std::size_t>(p.matrix[3].splits) * static_cast<std::size_t>(shape.width)) : 0);
   plan.possible = true;
   return plan;
 }
@@ -133,7 +143,9 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
 int pass_rows(const PassShape& shape, const PassLayer* layers) {
   const Plan most = plan(shape, layers, kMaxPassRows);
   if (!most.possible) return 0;
-  return most.p.clustered ? kOnCluster ? kMaxPassRows : 0 : kOnGrid ? kGridRows : 0;
+  const char* team = std::getenv("LOOPD_PASS_TEAM");
+  const bool wanted = (team && std::strcmp(team, "grid") == 0) || (is_small(layers[0]) ? kSmallOnGrid : kOnGrid);
+  return wanted ? std::clamp(number("LOOPD_PASS_ROWS", kGridRows), 1, kMaxPassRows) : 0;
 }
 
 std::size_t pass_workspace(const PassShape& shape, const PassLayer* layers) {
@@ -167,13 +179,10 @@ void pass(Stream stream, float* hidden, const PassShape& shape, const PassLayer*
   p.rows = rows;
   p.clocks = std::getenv("LOOPD_PASS_CLOCKS") ? reinterpret_cast<long long*>(base + kPassClocksAt) : nullptr;
   const int column_tiles = count <= 4 ? 1 : 2;
-  const PassKernel kernel = shape.heads.head_dim == 64 ? pass_64(column_tiles, layers[0].cache.type) : pass_128(column_tiles, layers[0].cache.type);
+  const auto kernels = shape.heads.head_dim == 64 ? pass_64 : pass_128;
+  const PassKernel kernel = kernels(column_tiles, layers[0].cache.type, p.clocks != nullptr);
   const dim3 grid(static_cast<unsigned>(p.members)), block(kPassThreads);
-  if (p.clustered) {
-    launch_clusters("pass", stream, kernel, grid, block, made.shared, kClusterBlocks, p);
-  } else {
-    launch_cooperative("pass", stream, kernel, grid, block, made.shared, p);
-  }
+  launch_cooperative("pass", stream, kernel, grid, block, made.shared, p);
 }
 
 }  // namespace cuda

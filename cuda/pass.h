@@ -13,12 +13,20 @@ constexpr int kPassStages = 8;    // chunks of weights a warp may have on their 
 constexpr int kPassLayers = 128;  // that fit the table of pointers in shared memory
 constexpr int kPassMatrices = 4;  // in the order of use: qkv, o, gate_up, down
 constexpr int kPassShareRows = 64;  // row tiles of a matrix that one block may have
-constexpr int kPassHeads = 3;     // query heads that a warp attends for at once
+constexpr int kRunwayPiece = 16;     // tiles a warp asks L2 for at once
+constexpr int kStagePiece = 256;     // columns of x that a warp takes at once
 
-// Steps of a layer that block 0 can time: of each matrix staging x, the product, its results and the barrier behind; then of
-// attention writing keys, attending, the barrier, merging, the barrier; and adding down's splits, and the barrier.
-constexpr int kPassLaps = 24;
-constexpr std::size_t kPassClocksAt = 4096;  // bytes into the workspace
+// Steps of a layer that block 0 can time: of each matrix staging x, the product, its results and the barrier behind; then
+// attending (merging included, where it comes last) and the barrier; and adding down's splits.
+constexpr int kPassLaps = 19;
+// Bytes into the workspace: the barrier comes first, then the clocks, and counters of parts: of attention, [row][kv head], and
+// of down's ranges.
+constexpr std::size_t kPassClocksAt = 4096, kPassPartsAt = 8192, kPassRangesAt = 32768;
+constexpr int kPassCounterStride = 8;  // so that blocks of different counters do not wait for each other
+// Attention's shared memory: queries, scores and sums, softmax weights, new keys (see AttentionScratch).
+constexpr std::size_t pass_scratch(std::size_t dim) {
+  return kMaxHeadGroup * ((dim + 4) * 4 + 4 * dim * 4 + 2 * (kPage + 8) * 2 + 4 * 4) + kMaxPassRows * 2 * dim * 2 + 16;
+}
 
 // How one kind of matrix is shared among the blocks: `ranges` of row tiles times `splits` of K.
 struct PassMatrix {
@@ -44,18 +52,19 @@ struct PassArguments {
   int layer_count, count, width, window;
   int splits;           // blocks that share the attention over one context
   int chunk, stages;    // tiles a warp fetches at once, and how many such chunks it has on their way
+  int runway;           // with fewer tiles than that asked of L2 behind these, a warp asks for more; 0: never
   int members;          // blocks
-  bool merge_late;      // every block merges the parts of attention for itself, instead of all sharing it
-  bool clustered;       // all blocks are one cluster and meet at its barrier; otherwise through memory
   long long* clocks;    // null, or [kPassLaps] that get the cycles which block 0 spent on each step
   int columns_at, pages_at, bias_at, sums_at;  // bytes into shared memory
+  int squares_from_bias, before_from_bias;     // floats
   float eps;
 };
 
 using PassKernel = void (*)(PassArguments);
 
-// The kernel for up to 4 rows (column_tiles 1) or 8 (2), and for the type of the cache.
-PassKernel pass_64(int column_tiles, Type keys);
-PassKernel pass_128(int column_tiles, Type keys);
+// The kernel for up to 4 rows (column_tiles 1) or 8 (2), and for the type of the cache; with
+// `clocks` one that times its steps, where it is bf16.
+PassKernel pass_64(int column_tiles, Type keys, bool clocks);
+PassKernel pass_128(int column_tiles, Type keys, bool clocks);
 
 }  // namespace cuda

@@ -3,9 +3,10 @@
 
 namespace cuda {
 
-PassKernel pass_128(int column_tiles, Type keys) {
-  if (keys == Type::fp8) return column_tiles == 1 ? pass_kernel<1, 128, Fp8> : pass_kernel<2, 128, Fp8>;
-  return column_tiles == 1 ? pass_kernel<1, 128, __nv_bfloat16> : pass_kernel<2, 128, __nv_bfloat16>;
+PassKernel pass_128(int column_tiles, Type keys, bool clocks) {
+  if (keys == Type::fp8) return column_tiles == 1 ? pass_kernel<1, 128, Fp8, false> : pass_kernel<2, 128, Fp8, false>;
+  if (clocks) return column_tiles == 1 ? pass_kernel<1, 128, __nv_bfloat16, true> : pass_kernel<2, 128, __nv_bfloat16, true>;
+  return column_tiles == 1 ? pass_kernel<1, 128, __nv_bfloat16, false> : pass_kernel<2, 128, __nv_bfloat16, false>;
 }
 
 }  // namespace cuda

@@ -1,4 +1,9 @@
 // Attention within a loop's one kernel: parts of contexts by whole pages, which copies bring ahead of the queries.
+//
+// A page of 64 keys is one step: scores by the tensor cores, a warp a tile of 16 keys and 32 dimensions; their softmax, a warp
+// a head; and the sums of values, again a warp a tile of 16 keys and 32 dimensions. All heads that share the keys are
+// columns of one product, so a step is some 150 instructions whatever their number. Queries and softmax weights enter as two
+// bf16, hi and lo: 16 bits of each.
 #pragma once
 
 #include "cuda/heads.cuh"
@@ -8,254 +13,266 @@ namespace cuda {
 
 #if __CUDA_ARCH__ >= 900
 
+constexpr float kPassNoScore = -1e30f;  // finite, so that differences of two of them are 0 and not NaN
+constexpr int kPageTiles = kPage / 16;
+constexpr int kMergeFactors = 72;  // of a head: parts of KV1 and the window, rounded up to eights
+
+// Memory of attention, where x lies between its steps. Rows are padded so that the lanes of a load meet different banks.
 template <int D>
 struct AttentionScratch {
-  float query[kMaxHeadGroup][D];
-  float out[kPassWarps][kPassHeads][D];
-  float largest[kPassWarps][kPassHeads], total[kPassWarps][kPassHeads];
-  __align__(16) unsigned char fresh[2][D * 2];  // the new key and value, as the cache has them
+  float query[kMaxHeadGroup][D + 4];
+  union {
+    float score[D / 32][kMaxHeadGroup][kPage + 4];  // of 32 dimensions each
+    float out[kPageTiles][kMaxHeadGroup][D];        // of a tile of every page each
+    float factor[kMaxHeadGroup][kMergeFactors];
+  };
+  __nv_bfloat16 weight[2][kMaxHeadGroup][kPage + 8];  // hi, lo
+  float shrink[kMaxHeadGroup], total[kMaxHeadGroup], largest[kMaxHeadGroup], gate[kMaxHeadGroup];
+  __align__(16) unsigned char fresh[kMaxPassRows][2][D * 2];  // new keys and values, as the cache has them
 };
 
-constexpr float kPassNoScore = -1e30f;  // finite, so that differences of two of them are 0 and not NaN
+__device__ __forceinline__ void to_element(__nv_bfloat16& to, float value) { to = __float2bfloat16(value); }
+__device__ __forceinline__ void to_element(Fp8& to, float value) { to = Fp8(value); }
 
-// What a block attends to at once: one part of the context of a (row, kv head), by whole pages.
-struct Unit {
-  int row, kv_head, part;
-  bool local;         // the window of the row's own loop; otherwise KV1
-  int begin, end;     // positions
-  int first_page, pages;
-  const int* table;
-};
-
-// The unit of that number over all rows, which is the same in all layers. False: there are fewer.
-__device__ __forceinline__ bool find_unit(const Block& b, int number, Unit& unit) {
-  const PassArguments& p = b.p;
-#pragma unroll 1
-  for (int row = 0; row < p.count; ++row) {
-    if (b.loop[row] == 0) continue;
-    const Cut cut = b.cut[row];
-    const int units = (cut.busy + (cut.dual ? 1 : 0)) * p.shape.kv_heads;
-    if (number >= units) {
-      number -= units;
-      continue;
-    }
-    const int position = b.position[row];
-    unit.row = row;
-    unit.part = number / p.shape.kv_heads;
-    unit.kv_head = number - unit.part * p.shape.kv_heads;
-    unit.local = unit.part == cut.busy;
-    unit.begin = unit.local ? max(max(0, position + 1 - p.window), b.first[row]) : unit.part * cut.pages_each * kPage;
-    unit.end = unit.local ? position + 1 : min(position + 1, (unit.part + 1) * cut.pages_each * kPage);
-    unit.first_page = unit.begin / kPage;
-    unit.pages = (unit.end - 1) / kPage + 1 - unit.first_page;
-    unit.table = page_table(p.rows, row, unit.local ? b.loop[row] : 1);
-    return true;
-  }
-  return false;
+// Consecutive elements as pairs of bf16.
+__device__ __forceinline__ uint4 eight_pairs(const __nv_bfloat16* at) { return *reinterpret_cast<const uint4*>(at); }
+__device__ __forceinline__ uint2 four_pairs(const __nv_bfloat16* at) { return *reinterpret_cast<const uint2*>(at); }
+__device__ __forceinline__ uint2 four_pairs(uint32_t word) {
+  const float2 low = __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(word), __NV_E4M3)));
+  const float2 high = __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(word >> 16), __NV_E4M3)));
+  return {pack_bf16(low.x, low.y), pack_bf16(high.x, high.y)};
+}
+__device__ __forceinline__ uint2 four_pairs(const Fp8* at) { return four_pairs(*reinterpret_cast<const uint32_t*>(at)); }
+__device__ __forceinline__ uint4 eight_pairs(const Fp8* at) {
+  const uint2 words = *reinterpret_cast<const uint2*>(at);
+  const uint2 low = four_pairs(words.x), high = four_pairs(words.y);
+  return {low.x, low.y, high.x, high.y};
 }
 
-// Pages of keys and values on their way through shared memory, two at a time. All threads hold the same numbers.
+// Pages of keys and values on their way through shared memory, two at a time, in the order of the block's units. All threads
+// hold the same numbers.
 template <int D, typename Element>
 struct Pages {
   static constexpr uint32_t kBytes = kPage * D * sizeof(Element);  // of a kv head's keys in a page, which lie together
   unsigned char* memory;  // [2][keys, values]
   uint32_t barriers;      // [2]
   uint32_t asked = 0, used = 0;
+  int unit = 0, page = 0;  // the next to ask for
 
-  __device__ __forceinline__ void ask(const Block& b, const KvCache& cache, const Unit& unit, int i) {
+  // Asks for the first pages of a layer.
+  __device__ __forceinline__ void start(const Block& b, const KvCache& cache) {
+    unit = page = 0;
+#pragma unroll 1
+    for (int i = 0; i < 2; ++i) ask(b, cache);
+  }
+  __device__ __forceinline__ bool more(const Block& b) const { return unit < b.unit_count; }
+  __device__ __forceinline__ void ask(const Block& b, const KvCache& cache) {
+    if (!more(b)) return;
+    const Unit& u = b.units[unit];
     const uint32_t slot = asked++ % 2;
-    if (b.tid != 0) return;
-    const std::size_t from = kv_offset(unit.table[unit.first_page + i], 0, unit.kv_head, b.p.shape) * sizeof(Element);
-    const uint32_t to = shared_address(memory) + slot * 2 * kBytes;
-    // Others may have written the keys (and this block what lay here before) without the copy engine.
-    asm volatile("fence.proxy.async;" ::: "memory");
-    barrier_expect(barriers + slot * 8, 2 * kBytes);
-    bulk_copy(to, static_cast<const unsigned char*>(cache.keys) + from, kBytes, barriers + slot * 8);
-    bulk_copy(to + kBytes, static_cast<const unsigned char*>(cache.values) + from, kBytes, barriers + slot * 8);
+    if (b.tid == 0) {
+      const std::size_t line = static_cast<std::size_t>(static_cast<unsigned>(u.page_at(page) * b.p.shape.kv_heads + u.kv_head));
+      const uint32_t to = shared_address(memory) + slot * 2 * kBytes;
+      // The block may have written what lay here before without the copy engine.
+      asm volatile("fence.proxy.async;" ::: "memory");
+      barrier_expect(barriers + slot * 8, 2 * kBytes);
+      bulk_copy(to, static_cast<const unsigned char*>(cache.keys) + line * kBytes, kBytes, barriers + slot * 8);
+      bulk_copy(to + kBytes, static_cast<const unsigned char*>(cache.values) + line * kBytes, kBytes, barriers + slot * 8);
+    }
+    if (++page == u.pages) page = 0, ++unit;
   }
-  __device__ __forceinline__ void ask_first(const Block& b, const KvCache& cache, const Unit& unit) {
-    ask(b, cache, unit, 0);
-    if (unit.pages > 1) ask(b, cache, unit, 1);
-  }
-  __device__ __forceinline__ const Element* take() {
+  __device__ __forceinline__ Element* take() {
     const uint32_t slot = used % 2;
     while (!barrier_passed(barriers + slot * 8, used / 2 % 2)) {
     }
     ++used;
-    return reinterpret_cast<const Element*>(memory + slot * 2 * kBytes);
+    return reinterpret_cast<Element*>(memory + slot * 2 * kBytes);
   }
 };
 
-// An online softmax over a unit, for all query heads that share its kv head. Its first pages have been asked for.
+// Queries of the unit's heads, and the new keys and values that lie in it, into the scratch; its row's own also into the
+// cache. A warp a head.
 template <int D, typename Element>
-__device__ __forceinline__ void attend(const Block& b, Pages<D, Element>& pages, const PassLayer& layer, const HeadArguments& heads, const Unit& unit) {
-  constexpr int kLanes = D / 8;  // a key lies over that many lanes
-  constexpr int kKeys = 32 / kLanes;
-  constexpr int kAtOnce = 2;
+__device__ __forceinline__ void finish_heads(const Block& b, AttentionScratch<D>& scratch, const PassLayer& layer, const Unit& unit) {
+  constexpr int kHalf = D / 2, kPairs = D / 64;
   const PassArguments& p = b.p;
-  AttentionScratch<D>& scratch = *reinterpret_cast<AttentionScratch<D>*>(b.columns);
-  const int group = p.shape.heads / p.shape.kv_heads;
-  const int row = unit.row;
-  const int position = b.position[row];
-  const int loop = b.loop[row];
-  const float* qkv = p.qkv + static_cast<std::size_t>(row) * static_cast<std::size_t>((p.shape.heads + 2 * p.shape.kv_heads) * D);
-  const float2* turns = b.turns + row * (D / 2);
-  // The one unit that sees the row's new key writes it. With several rows all keys were written before.
-  const bool writes = p.count == 1 && unit.end == position + 1 && (loop == 1 || unit.local);
-  if (b.warp < group) {
-    const int head = unit.kv_head * group + b.warp;
-    finish_head(heads, row, head, b.lane, qkv + head * D, turns, scratch.query[b.warp]);
-  } else if (writes && b.warp < group + 2) {
-    const int head = p.shape.heads + unit.kv_head + (b.warp - group) * p.shape.kv_heads;
-    finish_head(heads, row, head, b.lane, qkv + head * D, turns, scratch.fresh[b.warp - group]);
-  }
-  __syncthreads();
-
-  // Warps share the keys, and where there are many heads also those.
-  const int teams = (group + kPassHeads - 1) / kPassHeads;  // 1, 2 or 3
-  const int heads_each = teams == 1 ? group : teams == 2 ? (group + 1) / 2 : (group + 2) / 3;
-  const int warps_each = teams == 1 ? kPassWarps : teams == 2 ? kPassWarps / 2 : kPassWarps / 3;
-  const int team = (b.warp >= warps_each) + (b.warp >= 2 * warps_each) + (b.warp >= 3 * warps_each);
-  const int first_head = team * heads_each;
-  const int own_heads = team < teams ? min(heads_each, group - first_head) : 0;
-  const int slot = b.lane / kLanes;
-  const int dim = b.lane % kLanes * 8;
-  const float scale = rsqrtf(static_cast<float>(D)) * 1.44269504f;  // scores in units of log2
-
-  float q[kPassHeads][8], out[kPassHeads][8], largest[kPassHeads], total[kPassHeads];
-#pragma unroll
-  for (int h = 0; h < kPassHeads; ++h) {
-    largest[h] = kPassNoScore;
-    total[h] = 0;
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      q[h][i] = h < own_heads ? scratch.query[first_head + h][dim + i] * scale : 0.0f;
-      out[h][i] = 0;
-    }
-  }
+  const int group = unit.group;
 #pragma unroll 1
-  for (int page = 0; page < unit.pages; ++page) {
-    const Element* keys = pages.take();
-    const Element* values = keys + kPage * D;
-    const int start = (unit.first_page + page) * kPage;
-#pragma unroll 1
-    for (int base = (b.warp - team * warps_each) * kKeys + slot; base - slot < kPage && own_heads > 0; base += warps_each * kKeys * kAtOnce) {
-      decltype(load_eight(keys)) key[kAtOnce]{}, val[kAtOnce]{};
-      bool seen[kAtOnce];
+  for (int i = b.warp; i < group + 2 * unit.fresh_count; i += kPassWarps) {
+    const bool is_query = i < group;
+    const int which = is_query ? 0 : (i - group) % 2;  // key or value
+    const int fresh = is_query ? 0 : (i - group) / 2;
+    const int row = is_query ? unit.row : unit.fresh[fresh];
+    const int head = is_query ? unit.kv_head * group + i : p.shape.heads + which * p.shape.kv_heads + unit.kv_head;
+    const int loop = b.loop[row];
+    const bool gated = is_query && unit.part == p.splits;
+    const float* gain = which ? nullptr : gain_of(is_query ? layer.q_gain : layer.k_gain, loop);
+    const float* bias = layer.qkv_bias ? layer.qkv_bias + head * D : nullptr;
+    const float* gate = gated ? gain_of(layer.gate_weight, loop) + head * D + b.lane : nullptr;
+    HeadPart<kPairs> weight;
 #pragma unroll
-      for (int u = 0; u < kAtOnce; ++u) {
-        const int line = base + u * warps_each * kKeys;
-        const int at = start + line;
-        seen[u] = line < kPage && at >= unit.begin && at < unit.end;
-        if (seen[u]) {
-          const bool fresh = writes && at == position;
-          key[u] = load_eight(fresh ? reinterpret_cast<const Element*>(scratch.fresh[0]) + dim : keys + line * D + dim);
-          val[u] = load_eight(fresh ? reinterpret_cast<const Element*>(scratch.fresh[1]) + dim : values + line * D + dim);
-        }
-      }
-      float score[kAtOnce][kPassHeads];
-#pragma unroll
-      for (int u = 0; u < kAtOnce; ++u) {
-        float k[8];
-        unpack_eight(k, key[u]);
-#pragma unroll
-        for (int h = 0; h < kPassHeads; ++h) {
-          float sum = 0;
-#pragma unroll
-          for (int i = 0; i < 8; ++i) sum += q[h][i] * k[i];
-#pragma unroll
-          for (int offset = kLanes / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
-          score[u][h] = seen[u] ? sum : kPassNoScore;
-        }
-      }
-#pragma unroll
-      for (int h = 0; h < kPassHeads; ++h) {
-        float most = largest[h];
-#pragma unroll
-        for (int u = 0; u < kAtOnce; ++u) most = fmaxf(most, score[u][h]);
-        const float shrink = exp2f(largest[h] - most);
-        largest[h] = most;
-        total[h] *= shrink;
-#pragma unroll
-        for (int i = 0; i < 8; ++i) out[h][i] *= shrink;
-      }
-#pragma unroll
-      for (int u = 0; u < kAtOnce; ++u) {
-        float v[8];
-        unpack_eight(v, val[u]);
-#pragma unroll
-        for (int h = 0; h < kPassHeads; ++h) {
-          const float weight = seen[u] ? exp2f(score[u][h] - largest[h]) : 0.0f;
-          total[h] += weight;
-#pragma unroll
-          for (int i = 0; i < 8; ++i) out[h][i] += weight * v[i];
-        }
-      }
+    for (int j = 0; j < kPairs; ++j) {
+      weight.low[j] = gated ? gate[32 * j] : 0.0f;
+      weight.high[j] = gated ? gate[32 * j + kHalf] : 0.0f;
     }
-    if (page + 2 < unit.pages) {
-      __syncthreads();  // all are done with this page
-      pages.ask(b, layer.cache, unit, page + 2);
-    }
-  }
-  // The warp's key slots, then the block's warps.
-#pragma unroll
-  for (int h = 0; h < kPassHeads; ++h) {
-    float most = largest[h];
-#pragma unroll
-    for (int offset = kLanes; offset < 32; offset *= 2) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, offset));
-    const float shrink = exp2f(largest[h] - most);
-    total[h] *= shrink;
-#pragma unroll
-    for (int i = 0; i < 8; ++i) out[h][i] *= shrink;
-#pragma unroll
-    for (int offset = kLanes; offset < 32; offset *= 2) {
-      total[h] += __shfl_xor_sync(0xffffffffu, total[h], offset);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) out[h][i] += __shfl_xor_sync(0xffffffffu, out[h][i], offset);
-    }
-    if (slot == 0) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) scratch.out[b.warp][h][dim + i] = out[h][i];
-      if (b.lane == 0) {
-        scratch.largest[b.warp][h] = most;
-        scratch.total[b.warp][h] = total[h];
-      }
-    }
-  }
-  __syncthreads();
-  float* to = part_of(p, row, unit.kv_head, unit.local ? p.splits : unit.part);
-  if (b.warp < group) {
-    // A warp a head: its warps' factors once, then the sums.
-    const int own_team = (b.warp >= heads_each) + (b.warp >= 2 * heads_each);
-    const int h = b.warp - own_team * heads_each;
-    const int w = own_team * warps_each + b.lane;
-    const float own_largest = b.lane < warps_each ? scratch.largest[w][h] : kPassNoScore;
-    const float most = warp_max(own_largest);
-    const float factor = exp2f(own_largest - most);
-    const float whole = warp_sum(b.lane < warps_each ? factor * scratch.total[w][h] : 0.0f);
-    float sum[D / 32] = {};
-#pragma unroll 4
-    for (int i = 0; i < warps_each; ++i) {
-      const float f = __shfl_sync(0xffffffffu, factor, i);
-#pragma unroll
-      for (int d = 0; d < D / 32; ++d) sum[d] += f * scratch.out[own_team * warps_each + i][h][b.lane + d * 32];
-    }
-#pragma unroll
-    for (int d = 0; d < D / 32; ++d) to[b.warp * D + b.lane + d * 32] = sum[d];
-    if (b.lane == 0) {
-      to[group * D + b.warp] = whole;
-      to[group * (D + 1) + b.warp] = most;
-    }
-    if (unit.local) {
-      const int head = unit.kv_head * group + b.warp;
-      const float* weight = gain_of(layer.gate_weight, loop) + head * D;
+    const float gate_bias = gated ? gain_of(layer.gate_bias, loop)[head] : 0.0f;
+    const float* x = p.qkv + static_cast<std::size_t>(row) * static_cast<std::size_t>((p.shape.heads + 2 * p.shape.kv_heads) * D) + head * D;
+    const HeadPart<kPairs> part = finish_head<kPairs>(x, bias, gain, which ? nullptr : b.turns + row * kHalf, kHalf, p.eps, b.lane);
+    if (is_query) {
       float dot = 0;
 #pragma unroll
-      for (int d = 0; d < D / 32; ++d) dot += scratch.query[b.warp][b.lane + d * 32] * weight[b.lane + d * 32];
-      dot = warp_sum(dot) + gain_of(layer.gate_bias, loop)[head];
-      if (b.lane == 0) to[group * (D + 2) + b.warp] = 1 / (1 + expf(-dot));
+      for (int j = 0; j < kPairs; ++j) {
+        scratch.query[i][b.lane + 32 * j] = part.low[j];
+        scratch.query[i][b.lane + 32 * j + kHalf] = part.high[j];
+        dot = __fmaf_rn(part.low[j], weight.low[j], __fmaf_rn(part.high[j], weight.high[j], dot));
+      }
+      if (gated) {
+        dot = warp_sum(dot) + gate_bias;
+        if (b.lane == 0) scratch.gate[i] = __fdividef(1, 1 + __expf(-dot));
+      }
+      continue;
+    }
+    auto* here = reinterpret_cast<Element*>(scratch.fresh[fresh][which]) + b.lane;
+    const std::size_t line = kv_offset(b.page[row], b.position[row], unit.kv_head, p.shape);
+    Element* cache = static_cast<Element*>(which ? layer.cache.values : layer.cache.keys) + line + b.lane;
+#pragma unroll
+    for (int j = 0; j < kPairs; ++j) {
+      Element low, high;
+      to_element(low, part.low[j]);
+      to_element(high, part.high[j]);
+      here[32 * j] = low, here[32 * j + kHalf] = high;
+      if (row == unit.row) cache[32 * j] = low, cache[32 * j + kHalf] = high;
     }
   }
+}
+
+// Puts the new keys and values of page `page` where its copy has what was there before.
+template <int D, typename Element>
+__device__ __forceinline__ void patch(const Block& b, const AttentionScratch<D>& scratch, const Unit& unit, int page, Element* keys) {
+  constexpr int kWords = D * static_cast<int>(sizeof(Element)) / 4;
+  bool any = false;
+#pragma unroll 1
+  for (int i = 0; i < unit.fresh_count; ++i) {
+    const int position = b.position[unit.fresh[i]];
+    if (position / kPage != page) continue;
+    any = true;
+    const int which = b.tid / kWords;
+    if (which >= 2) continue;
+    auto* line = reinterpret_cast<uint32_t*>(keys + (which * kPage + position % kPage) * D);
+    line[b.tid % kWords] = reinterpret_cast<const uint32_t*>(scratch.fresh[i][which])[b.tid % kWords];
+  }
+  if (any) __syncthreads();
+}
+
+// An online softmax over a unit, for all query heads that share its kv head. Leaves sums, totals and largest scores in the
+// scratch, not merged over the tiles of a page.
+template <int D, typename Element>
+__device__ __forceinline__ void attend(const Block& b, Pages<D, Element>& pages, const PassLayer& layer, const Unit& unit) {
+  AttentionScratch<D>& scratch = *reinterpret_cast<AttentionScratch<D>*>(b.columns);
+  finish_heads<D, Element>(b, scratch, layer, unit);
+  __syncthreads();
+
+  constexpr float scale = (D == 64 ? 0.125f : 0.0883883476f) * 1.44269504f;  // scores in units of log2
+  const int g = b.lane / 4;
+  const int t = b.lane % 4;
+  const int tile = b.warp % kPageTiles;
+  const int part = b.warp / kPageTiles;  // 32 dimensions
+  const bool busy = part < D / 32;
+  // The queries' columns; those of heads that are not there hold anything, and so do their sums.
+  uint32_t hi[4], lo[4];
+  if (busy) {
+    const float* query = &scratch.query[g][part * 32 + t * 8];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float x = query[2 * i], y = query[2 * i + 1];
+      hi[i] = pack_bf16(x, y);
+      lo[i] = pack_bf16(x - bf16_low(hi[i]), y - bf16_high(hi[i]));
+    }
+  }
+  float out[4][4] = {};
+  float largest = kPassNoScore, total = 0;
+#pragma unroll 1
+  for (int page = 0; page < unit.pages; ++page) {
+    Element* keys = pages.take();
+    const Element* values = keys + kPage * D;
+    const int before = unit.begin - (unit.first_page + page) * kPage;  // lines that the unit does not see
+    const auto sees = [&](int line) { return static_cast<unsigned>(line - before) < static_cast<unsigned>(unit.end - unit.begin); };
+    patch<D, Element>(b, scratch, unit, unit.first_page + page, keys);
+    if (busy) {
+      const Element* line = keys + (tile * 16 + g) * D + part * 32 + t * 8;
+      const uint4 low = eight_pairs(line), high = eight_pairs(line + 8 * D);
+      float sum[4] = {};
+      const uint32_t first[4] = {low.x, high.x, low.y, high.y}, second[4] = {low.z, high.z, low.w, high.w};
+      mma_bf16(sum, first, hi[0], hi[1]);
+      mma_bf16(sum, second, hi[2], hi[3]);
+      mma_bf16(sum, first, lo[0], lo[1]);
+      mma_bf16(sum, second, lo[2], lo[3]);
+      float* to = &scratch.score[part][2 * t][tile * 16 + g];
+      to[0] = sum[0];
+      to[kPage + 4] = sum[1];
+      to[8] = sum[2];
+      to[kPage + 12] = sum[3];
+    }
+    __syncthreads();
+    if (b.warp < unit.group) {
+      float2 score = {0, 0};
+#pragma unroll
+      for (int i = 0; i < D / 32; ++i) {
+        const float2 some = *reinterpret_cast<const float2*>(&scratch.score[i][b.warp][2 * b.lane]);
+        score.x += some.x, score.y += some.y;
+      }
+      const bool first = sees(2 * b.lane), second = sees(2 * b.lane + 1);
+      score.x = first ? __fmul_rn(score.x, scale) : kPassNoScore;
+      score.y = second ? __fmul_rn(score.y, scale) : kPassNoScore;
+      const float most = fmaxf(largest, warp_max(fmaxf(score.x, score.y)));
+      const float shrink = exp2f(largest - most);
+      largest = most;
+      const float x = first ? exp2f(score.x - most) : 0.0f, y = second ? exp2f(score.y - most) : 0.0f;
+      total = __fmaf_rn(total, shrink, x + y);
+      const uint32_t whole = pack_bf16(x, y);
+      *reinterpret_cast<uint32_t*>(&scratch.weight[0][b.warp][2 * b.lane]) = whole;
+      *reinterpret_cast<uint32_t*>(&scratch.weight[1][b.warp][2 * b.lane]) = pack_bf16(x - bf16_low(whole), y - bf16_high(whole));
+      if (b.lane == 0) scratch.shrink[b.warp] = shrink;
+    }
+    __syncthreads();
+    if (busy) {
+      // Rows g are of a head's hi weights, rows g + 8 of its lo ones; the columns of product j are dimensions j, j + 4, ...
+      const float shrink = scratch.shrink[g];
+      uint32_t weight[4];
+      uint2 value[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        weight[i] = *reinterpret_cast<const uint32_t*>(&scratch.weight[i % 2][g][tile * 16 + 2 * t + i / 2 * 8]);
+        const int key = tile * 16 + 2 * t + i / 2 * 8 + i % 2;
+        value[i] = four_pairs(values + key * D + part * 32 + 4 * g);
+        // What lies outside may be no number.
+        if (!sees(key)) value[i] = {0, 0};
+      }
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const uint32_t pick = j % 2 ? 0x7632 : 0x5410;
+        const uint32_t b0 = __byte_perm(j < 2 ? value[0].x : value[0].y, j < 2 ? value[1].x : value[1].y, pick);
+        const uint32_t b1 = __byte_perm(j < 2 ? value[2].x : value[2].y, j < 2 ? value[3].x : value[3].y, pick);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) out[j][i] *= shrink;
+        mma_bf16(out[j], weight, b0, b1);
+      }
+    }
+    if (pages.more(b)) {
+      __syncthreads();  // all are done with this page
+      pages.ask(b, layer.cache);
+    }
+  }
+  if (busy) {
+    float4* to = reinterpret_cast<float4*>(&scratch.out[tile][g][part * 32 + t * 8]);
+    to[0] = make_float4(out[0][0] + out[0][2], out[1][0] + out[1][2], out[2][0] + out[2][2], out[3][0] + out[3][2]);
+    to[1] = make_float4(out[0][1] + out[0][3], out[1][1] + out[1][3], out[2][1] + out[2][3], out[3][1] + out[3][3]);
+  }
+  if (b.warp < unit.group) {
+    total = warp_sum(total);
+    if (b.lane == 0) scratch.total[b.warp] = total, scratch.largest[b.warp] = largest;
+  }
+  __syncthreads();
 }
 
 #endif

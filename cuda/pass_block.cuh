@@ -7,67 +7,78 @@ namespace cuda {
 
 #if __CUDA_ARCH__ >= 900
 
-// How the context of a row is cut: `busy` parts of KV1, and one more of the window for loops >= 2.
-struct Cut {
-  int busy, pages_each;
-  bool dual;
-};
+constexpr int kMaxUnits = kMaxPassRows;  // of a block: a row has at most as many as there are blocks
+constexpr int kUnitPages = 56;           // of a unit, whose numbers are at hand; those of more come from memory
 
-__device__ __forceinline__ Cut cut_of(const PassArguments& p, int position, int loop) {
-  const int pages = position / kPage + 1;
-  const int each = (pages + p.splits - 1) / p.splits;
-  return {(pages + each - 1) / each, each, loop >= 2};
-}
+// What a block attends to at once: one part of the context of a (row, kv head), by whole pages. The same in all layers.
+struct Unit {
+  int row, kv_head;
+  int group;        // query heads that share a kv head
+  int part, all_parts;  // p.splits: the window of the row's own loop, otherwise of KV1; and how many there are to merge
+  int begin, end;   // positions
+  int first_page, pages;
+  int fresh_count;  // rows whose new key lies in it, which the cache does not have yet
+  unsigned char fresh[kMaxPassRows];
+  float *parts, *mixed;  // of the (row, kv head): its first part, and where attention goes
+  const int* table;
+  int page[kUnitPages];
+
+  __device__ __forceinline__ int page_at(int i) const { return i < kUnitPages ? page[i] : table[first_page + i]; }
+};
 
 // What the parts of the kernel share: where things are, who the thread is.
 struct Block {
   const PassArguments& p;
   int member, tid, warp, lane;
-  unsigned char* columns;  // x as bf16 columns; attention's scratch
-  float* bias;             // [tile of K][8 N]
+  unsigned char* columns;  // x as fixed point; attention's scratch
+  float* bias;             // what belongs to x: see fixed_of()
   float* sums;             // [slot][count][16]
   const Parts& parts;
-  float* squares;    // [kMaxPassRows][kPassWarps]
-  float* row_scale;  // [kMaxPassRows]
-  const int* loop;   // [count], and so on: rows.loop, rows.position, rows.first in shared memory
+  float* row_scale;     // [kMaxPassRows]
+  const int* loop;      // [count], as rows.loop and rows.position, in shared memory
   const int* position;
-  const int* first;
-  const Cut* cut;       // [count]
+  const int* page;      // [count], where the row's new keys go
   const float2* turns;  // [count][head_dim / 2]
-  long long* clocks;  // [kPassLaps + 1], the last when a lap began
+  const Unit* units;    // of this block
+  int unit_count;
+  unsigned& phase;
 
-  __device__ __forceinline__ void lap(int step) const {
-    if (!p.clocks || member != 0 || tid != 0) return;
-    const long long now = clock64();
-    clocks[step] += now - clocks[kPassLaps];
-    clocks[kPassLaps] = now;
-  }
-
-  // Everything that any block wrote before is there for all after.
+  // Everything that any block wrote before is there for all after. `phase` is the top bit of the barrier's number: all
+  // additions of one meeting sum up to that bit, so it flips when the last has come.
   __device__ __forceinline__ void meet() const {
-    if (p.clustered) {
-      asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
-      return;
-    }
     __syncthreads();
     if (tid == 0) {
-      // All additions of one meeting sum up to the top bit, which flips when the last has come.
+      const unsigned before = phase;
+      phase = before ^ 0x80000000u;
       const unsigned add = member == 0 ? 0x80000000u - static_cast<unsigned>(p.members - 1) : 1u;
-      __threadfence();
-      const unsigned before = atomicAdd(p.barrier, add);
+      asm volatile("red.release.gpu.global.add.u32 [%0], %1;" ::"l"(p.barrier), "r"(add) : "memory");
       unsigned now;
       do {
         asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(p.barrier) : "memory");
-      } while (((before ^ now) & 0x80000000u) == 0);
+      } while (((now ^ before) & 0x80000000u) == 0);
     }
     __syncthreads();
+  }
+
+  // Whether this block is the last of `expected` to come to a counter, which it then resets. What the others wrote before may
+  // be read by all threads of the last one.
+  __device__ __forceinline__ bool comes_last(unsigned* counter, int expected) const {
+    __syncthreads();
+    bool last = false;
+    if (tid == 0) {
+      unsigned before;
+      asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+      last = before == static_cast<unsigned>(expected - 1);
+      if (last) *counter = 0;  // nobody comes again before the next meeting
+    }
+    return __syncthreads_or(last) != 0;
   }
 };
 
 // One part of a (row, kv head): sums [G][D], totals [G], largest scores [G], gates [G]; padded to whole vectors.
-__device__ __forceinline__ int part_size(const PassArguments& p) { return (p.shape.heads / p.shape.kv_heads * (p.shape.head_dim + 3) + 3) / 4 * 4; }
-__device__ __forceinline__ float* part_of(const PassArguments& p, int row, int kv_head, int part) {
-  return p.parts + static_cast<std::size_t>((row * p.shape.kv_heads + kv_head) * (p.splits + 1) + part) * static_cast<std::size_t>(part_size(p));
+template <int D>
+__device__ __forceinline__ int part_size(int group) {
+  return (group * (D + 3) + 3) / 4 * 4;
 }
 
 #endif

@@ -1,4 +1,8 @@
 // The products within a loop's one kernel: x into shared memory, weights from their rings, results to where they belong.
+//
+// Weights are numbers of 4 bits, so products are of integers. x becomes fixed point of 16 bits for every 64 columns (a tile's
+// width), v = round(32512 x / max |x|) = 256 hi + lo with hi and lo of 8 bits: two columns of a tensor core's operand. Sums
+// of a tile are exact; its error is that of v, 2^-16 of the largest x, while bf16 has 2^-9 of each.
 #pragma once
 
 #include "cuda/kv.cuh"
@@ -8,164 +12,189 @@ namespace cuda {
 
 #if __CUDA_ARCH__ >= 900
 
-// Four of what attention leaves for a row, from the parts of its head and their factors (see merge_factors()).
-template <int D>
-__device__ __forceinline__ float4 merged(const Block& b, int row, int at) {
-  const PassArguments& p = b.p;
-  const int group = p.shape.heads / p.shape.kv_heads;
-  const int head = at / D;
-  const int kv_head = head / group;
-  const float* part = part_of(p, row, kv_head, 0) + (head - kv_head * group) * D + at % D;
-  const float* factor = b.sums + (row * p.shape.heads + head) * (p.splits + 1);
-  const int size = part_size(p);
-  float4 sum = {0, 0, 0, 0};
-#pragma unroll 4
-  for (int s = 0; s <= p.splits; ++s) {
-    const float4 v = __ldcg(reinterpret_cast<const float4*>(part + s * size));
-    const float f = factor[s];
-    sum.x += f * v.x, sum.y += f * v.y, sum.z += f * v.z, sum.w += f * v.w;
-  }
-  return sum;
+constexpr float kFixedMost = 127 * 256;
+
+// Of a (tile of K, row): what 1 of v means, and -8 times the sum of v, because a weight of 0 is stored as 8.
+struct Fixed {
+  float unit;
+  int bias;
+};
+
+// [tile of K][4 N rows]; then [row][piece of x] sums of squares; then [row][output] what an addition adds to.
+__device__ __forceinline__ Fixed* fixed_of(const Block& b) { return reinterpret_cast<Fixed*>(b.bias); }
+__device__ __forceinline__ float* piece_squares(const Block& b) { return b.bias + b.p.squares_from_bias; }
+__device__ __forceinline__ float* before_of(const Block& b) { return b.bias + b.p.before_from_bias; }
+
+// Bytes between columns of x: halves of 128 by turns, so that the lanes of a load do not meet in a bank.
+__device__ __forceinline__ int column_stride(int k_count) { return k_count | 64; }
+
+// d += a * b: a is 16 rows x 32 columns of unsigned bytes, b 32 x 8 of signed ones. With g = lane / 4 and t = lane % 4:
+// a[0], a[2] hold row g, a[1], a[3] row g + 8, columns 4t and on in each half of 16; b0, b1 likewise of column g; d as in
+// mma_bf16().
+__device__ __forceinline__ void mma_u8s8(int (&d)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
-// Copies columns [k_begin, k_begin + k_count) of x into shared memory as bf16, hi and lo of each row side by side as two
-// columns, times the gain of the row's loop. `bias` gets -24 times the sum of every 64 of a column (see product()). The
-// norm's factor is the same for a whole row, so it comes last: from the sums of squares, over a whole row then. Without x
-// the rows are what attention leaves.
-template <int N, int D>
-__device__ __forceinline__ void stage(const Block& b, const float* x, int cols, int k_begin, int k_count, const Gain& gain) {
-  constexpr int kTogether = 4;  // in flight at once: that many rows, or pieces of one
-  const int count = b.p.count;
-  const bool single = count == 1;
-  const int step = single ? kPassThreads * 4 : 0;
-  const int stride = k_count + 32;
-  __nv_bfloat16* columns = reinterpret_cast<__nv_bfloat16*>(b.columns);
-#pragma unroll 1
-  for (int first = 0; first < count; first += kTogether) {
-    float squares[kTogether] = {};
-#pragma unroll 1
-    for (int base = b.warp * 128; base < k_count; base += single ? kTogether * step : kPassThreads * 4) {
-      float4 v[kTogether];
+__device__ __forceinline__ float4 times(const float4& a, const float4& b) { return {a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w}; }
+__device__ __forceinline__ float largest(const float4& v) { return fmaxf(fmaxf(fabsf(v.x), fabsf(v.y)), fmaxf(fabsf(v.z), fabsf(v.w))); }
+__device__ __forceinline__ float square(const float4& v) { return __fmaf_rn(v.x, v.x, __fmaf_rn(v.y, v.y, __fmaf_rn(v.z, v.z, __fmul_rn(v.w, v.w)))); }
+
+// Four values as fixed point: their low and high bytes in the order 0, 2, 1, 3, in which four nibbles of a word of weights
+// come out (layout.h), and their sum. A float of 1.5 * 2^23 + v has v in its lowest bits, rounded to even.
+__device__ __forceinline__ uint32_t fix_four(const float4& v, float inverse, uint32_t& hi, uint32_t& lo) {
+  constexpr float kShift = 12582912.0f;
+  const uint32_t f0 = __float_as_uint(__fmaf_rn(v.x, inverse, kShift)), f1 = __float_as_uint(__fmaf_rn(v.y, inverse, kShift));
+  const uint32_t f2 = __float_as_uint(__fmaf_rn(v.z, inverse, kShift)), f3 = __float_as_uint(__fmaf_rn(v.w, inverse, kShift));
+  lo = __byte_perm(__byte_perm(f0, f2, 0x0040), __byte_perm(f1, f3, 0x0040), 0x5410);
+  hi = __byte_perm(__byte_perm(f0 + 128, f2 + 128, 0x0051), __byte_perm(f1 + 128, f3 + 128, 0x0051), 0x5410);
+  return f0 + f1 + f2 + f3 - 4 * 0x4b400000u;
+}
+
+// What stage() has on its way: a lane's eight values, fours i and i + 8 of the tile lane / 8, with i = lane % 8.
+struct Piece {
+  int row, number;
+  float4 x[2], gain[2];
+};
+
+// Writes a piece as fixed point to its row's two columns. The eight lanes of a tile get what belongs to it.
+__device__ __forceinline__ Fixed fix_piece(const Piece& p, unsigned char* to, int stride, bool inside) {
+  const float4 first = times(p.x[0], p.gain[0]), second = times(p.x[1], p.gain[1]);
+  float most = fmaxf(largest(first), largest(second));
 #pragma unroll
-      for (int j = 0; j < kTogether; ++j) {
-        const int row = single ? 0 : first + j;
-        const int at = base + j * step + b.lane * 4;
-        v[j] = make_float4(0, 0, 0, 0);
-        if (row < count && at < k_count) v[j] = x ? __ldcg(reinterpret_cast<const float4*>(x + static_cast<std::size_t>(row) * cols + k_begin + at)) : merged<D>(b, row, at);
-      }
+  for (int offset = 4; offset > 0; offset /= 2) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, offset));
+  const float inverse = __fdividef(kFixedMost, fmaxf(most, 1e-30f));
+  uint2 hi, lo;
+  uint32_t sum = fix_four(first, inverse, hi.x, lo.x) + fix_four(second, inverse, hi.y, lo.y);
 #pragma unroll
-      for (int j = 0; j < kTogether; ++j) {
-        const int row = single ? 0 : first + j;
-        if (row >= count || base + j * step >= k_count) break;
-        const int at = base + j * step + b.lane * 4;
-        const bool inside = at < k_count;
-        float4 scale = {1, 1, 1, 1};
-        if (gain.data && inside) scale = *reinterpret_cast<const float4*>(gain_of(gain, b.loop[row]) + k_begin + at);
-        const float square = v[j].x * v[j].x + v[j].y * v[j].y + v[j].z * v[j].z + v[j].w * v[j].w;
-        if (single) {
-          squares[0] += square;
-        } else {
-          squares[j] += square;
-        }
-        const float x0 = v[j].x * scale.x, x1 = v[j].y * scale.y, x2 = v[j].z * scale.z, x3 = v[j].w * scale.w;
-        const uint2 hi = {pack_bf16(x0, x1), pack_bf16(x2, x3)};
-        const uint2 lo = {pack_bf16(x0 - bf16_low(hi.x), x1 - bf16_high(hi.x)), pack_bf16(x2 - bf16_low(hi.y), x3 - bf16_high(hi.y))};
-        float hi_sum = bf16_low(hi.x) + bf16_high(hi.x) + (bf16_low(hi.y) + bf16_high(hi.y));
-        float lo_sum = bf16_low(lo.x) + bf16_high(lo.x) + (bf16_low(lo.y) + bf16_high(lo.y));
-#pragma unroll
-        for (int offset = 8; offset > 0; offset /= 2) {
-          hi_sum += __shfl_xor_sync(0xffffffffu, hi_sum, offset);
-          lo_sum += __shfl_xor_sync(0xffffffffu, lo_sum, offset);
-        }
-        if (!inside) continue;
-        *reinterpret_cast<uint2*>(columns + (2 * row) * stride + at) = hi;
-        *reinterpret_cast<uint2*>(columns + (2 * row + 1) * stride + at) = lo;
-        if (b.lane % 16 == 0) *reinterpret_cast<float2*>(b.bias + at / kTileCols * (8 * N) + 2 * row) = make_float2(-24 * hi_sum, -24 * lo_sum);
-      }
-    }
-    if (!gain.data) continue;
-#pragma unroll
-    for (int j = 0; j < kTogether; ++j) {
-      if (first + j >= count) break;
-      const float whole = warp_sum(squares[j]);
-      if (b.lane == 0) b.squares[(first + j) * kPassWarps + b.warp] = whole;
-    }
+  for (int offset = 4; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+  if (inside) {
+    *reinterpret_cast<uint2*>(to) = hi;
+    *reinterpret_cast<uint2*>(to + stride) = lo;
   }
+  return {most * (1 / kFixedMost), -8 * static_cast<int>(sum)};
+}
+
+// Copies columns [k_begin, k_begin + k_count) of x into shared memory as fixed point, hi and lo of each row side by side as
+// two columns, times the gain of the row's loop. The norm's factor is the same for a whole row, so it comes last: from the
+// sums of squares, over a whole row then. Which lane has which columns does not depend on the rows beside.
+template <int N>
+__device__ __forceinline__ void stage(const Block& b, const float* x, int cols, int k_begin, int k_count, const Gain& gain) {
+  const int pieces = (k_count + kStagePiece - 1) / kStagePiece;
+  const int stride = column_stride(k_count);
+  float* squares = piece_squares(b);
+  Piece now;
+  now.row = 0, now.number = b.warp - kPassWarps;  // none yet
+  // One piece ahead: the next is on its way while this one is turned.
+#pragma unroll 1
+  do {
+    Piece next;
+    next.row = now.row, next.number = now.number + kPassWarps;
+    for (; next.number >= pieces && next.row < b.p.count; ++next.row) next.number -= pieces;
+    const int at = next.number * kStagePiece + b.lane / 8 * 64 + b.lane % 8 * 4;
+    next.x[0] = next.x[1] = make_float4(0, 0, 0, 0);
+    next.gain[0] = next.gain[1] = make_float4(1, 1, 1, 1);
+    if (next.row < b.p.count && at < k_count) {
+      const float* from = x + static_cast<std::size_t>(next.row * cols + k_begin + at);
+      next.x[0] = __ldcg(reinterpret_cast<const float4*>(from));
+      next.x[1] = __ldcg(reinterpret_cast<const float4*>(from + 32));
+      if (gain.data) {
+        const float* factor = gain_of(gain, b.loop[next.row]) + k_begin + at;
+        next.gain[0] = *reinterpret_cast<const float4*>(factor);
+        next.gain[1] = *reinterpret_cast<const float4*>(factor + 32);
+      }
+    }
+    if (now.number >= 0) {
+      const int tile = now.number * (kStagePiece / 64) + b.lane / 8;
+      const bool inside = tile * 64 < k_count;
+      const Fixed fixed = fix_piece(now, b.columns + 2 * now.row * stride + tile * 64 + b.lane % 8 * 8, stride, inside);
+      if (inside && b.lane % 8 == 0) fixed_of(b)[tile * (4 * N) + now.row] = fixed;
+      if (gain.data) {
+        const float whole = warp_sum(square(now.x[0]) + square(now.x[1]));
+        if (b.lane == 0) squares[now.row * pieces + now.number] = whole;
+      }
+    }
+    now = next;
+  } while (now.row < b.p.count);
   __syncthreads();
-  // Read behind the barrier that precedes the first sums.
-  if (b.tid < count) {
-    float sum = 0;
-    for (int w = 0; w < kPassWarps && gain.data; ++w) sum += b.squares[b.tid * kPassWarps + w];
-    b.row_scale[b.tid] = gain.data ? rsqrtf(sum / static_cast<float>(cols) + b.p.eps) : 1.0f;
+  // Read behind product(). Warp r has row r.
+  if (b.warp < b.p.count) {
+    float scale = 1;
+    if (gain.data) {
+      float sum = 0;
+#pragma unroll 1
+      for (int i = b.lane; i < pieces; i += 32) sum += squares[b.warp * pieces + i];
+      scale = rsqrtf(__fdividef(warp_sum(sum), static_cast<float>(cols)) + b.p.eps);
+    }
+    if (b.lane == 0) b.row_scale[b.warp] = scale;
+  }
+}
+
+// Whether a product's results are added to `hidden` by emit(), which then finds what was there in before_of().
+__device__ __forceinline__ bool adds(const Block& b, int matrix) { return matrix == 1 || (matrix == 3 && b.p.matrix[3].splits == 1); }
+
+// Asks for what emit() will add to: it is there before the product is done.
+__device__ __forceinline__ void ask_before(const Block& b, const Share& s, int outputs) {
+  const uint32_t to = shared_address(before_of(b));
+#pragma unroll 1
+  for (int i = b.tid; i < b.p.count * s.rows * 4; i += kPassThreads) {
+    int row = 0, at = i;
+    for (; at >= s.rows * 4; ++row) at -= s.rows * 4;
+    const float* from = b.p.hidden + static_cast<std::size_t>(row) * static_cast<std::size_t>(outputs) + s.first_row * 16 + at * 4;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to + static_cast<uint32_t>(i) * 16), "l"(from) : "memory");
   }
 }
 
 // The block's share of one matrix times the staged columns, as sums of every warp's pieces of row tiles. A piece of (warp,
 // row tile) has the slot warp + row tile, which no other has.
 //
-// A nibble or-ed into the mantissa of bf16 16 gives 16 + q; the sums start from -24 times the sum of x instead of
-// subtracting 24 from every weight. Sums of a group are of whole numbers times x; its scale enters behind them.
+// Of a word of weights, the low nibbles of its bytes are four of row g, the high ones of row g + 8: these stay where they
+// are, 16 times too large, until all is summed. 64 * 240 * 32512 is less than 2^31.
 template <int N>
 __device__ __forceinline__ void product(const Block& b, Ring& ring, int matrix) {
   constexpr int kUnroll = N == 1 ? 4 : 2;
+  constexpr uint32_t kLow = 0x0f0f0f0fu, kHigh = 0xf0f0f0f0u;
   const Share s = b.parts.share[matrix];
   const int shift = b.p.matrix[matrix].group_shift;
+  if (adds(b, matrix)) ask_before(b, s, b.p.matrix[matrix].outputs);
   Run run = b.parts.run[matrix][b.warp];
   const int g = b.lane / 4;
   const int t = b.lane % 4;
   const int count = b.p.count;
-  // Columns without a row are whatever the registers hold: nobody looks at their sums.
+  // Columns and rows that are not there take the first row's: nobody looks at their sums.
   const unsigned char* column[N];
-  bool used[N];
+  const Fixed* fixed[N];
 #pragma unroll
   for (int n = 0; n < N; ++n) {
-    used[n] = n * 8 + g < 2 * count;
-    column[n] = b.columns + ((n * 8 + g) * (s.ks * kTileCols + 32) + t * 8) * 2;
+    const int own = n * 8 + g < 2 * count ? n * 8 + g : g % 2;
+    column[n] = b.columns + own * column_stride(s.ks * kTileCols) + t * 16;
+    fixed[n] = fixed_of(b) + (n * 4 + t < count ? n * 4 + t : 0);
   }
-  uint4 x[N][2] = {};
-  const float* bias = b.bias + 2 * t;
-  float total[N][4] = {};
+  float total[N][2] = {};
 #pragma unroll 1
   while (run.at < run.end) {
     const int tiles = chunk_of(run, s, b.p.chunk);
     const unsigned char* words_at = ring.take();
     const unsigned char* scale_at = words_at + b.p.chunk * 512 + g * 4;
     words_at += b.lane * 16;
-    const int first_k = s.first_k + run.k;
-    const int first_group = first_k >> shift;
+    const int in_group = (s.first_k + run.k) & static_cast<int>((1u << shift) - 1);
 #pragma unroll kUnroll
     for (int u = 0; u < tiles; ++u) {
       const int k = run.k + u;
       const uint4 words = *reinterpret_cast<const uint4*>(words_at + u * 512);
-      float sum[N][4];
+      const float2 scale = __half22float2(*reinterpret_cast<const __half2*>(scale_at + ((in_group + u) >> shift) * 32));
 #pragma unroll
       for (int n = 0; n < N; ++n) {
-        if (used[n]) {
-          x[n][0] = *reinterpret_cast<const uint4*>(column[n] + k * 128);
-          x[n][1] = *reinterpret_cast<const uint4*>(column[n] + k * 128 + 64);
-        }
-        const float2 start = *reinterpret_cast<const float2*>(bias + k * (8 * N) + n * 8);
-        sum[n][0] = sum[n][2] = start.x;
-        sum[n][1] = sum[n][3] = start.y;
-      }
-      const float2 scale = __half22float2(*reinterpret_cast<const __half2*>(scale_at + (((first_k + u) >> shift) - first_group) * 32));
-#pragma unroll
-      for (int step = 0; step < 4; ++step) {
-        const uint32_t word = step == 0 ? words.x : step == 1 ? words.y : step == 2 ? words.z : words.w;
-        const uint32_t a[4] = {(word << 3 & 0x00780078u) | 0x41804180u, (word >> 1 & 0x00780078u) | 0x41804180u, (word >> 5 & 0x00780078u) | 0x41804180u,
-                               (word >> 9 & 0x00780078u) | 0x41804180u};
-#pragma unroll
-        for (int n = 0; n < N; ++n) {
-          const uint4& half = x[n][step / 2];
-          mma_bf16(sum[n], a, step % 2 ? half.z : half.x, step % 2 ? half.w : half.y);
-        }
-      }
-#pragma unroll
-      for (int n = 0; n < N; ++n) {
-        total[n][0] += sum[n][0] * scale.x;
-        total[n][1] += sum[n][1] * scale.x;
-        total[n][2] += sum[n][2] * scale.y;
-        total[n][3] += sum[n][3] * scale.y;
+        const uint4 x = *reinterpret_cast<const uint4*>(column[n] + k * 64);
+        const Fixed f = fixed[n][k * (4 * N)];
+        int sum[4] = {0, 0, 0, 0};
+        mma_u8s8(sum, words.x & kLow, words.x & kHigh, words.z & kLow, words.z & kHigh, x.x, x.y);
+        mma_u8s8(sum, words.y & kLow, words.y & kHigh, words.w & kLow, words.w & kHigh, x.z, x.w);
+        const int low = sum[0] * 256 + (sum[1] + f.bias);
+        const int high = sum[2] * 256 + (sum[3] + f.bias * 16);
+        total[n][0] = __fmaf_rn(__int2float_rn(low), __fmul_rn(scale.x, f.unit), total[n][0]);
+        total[n][1] = __fmaf_rn(__int2float_rn(high), __fmul_rn(scale.y, f.unit), total[n][1]);
       }
     }
     ring.give_back();
@@ -177,37 +206,38 @@ __device__ __forceinline__ void product(const Block& b, Ring& ring, int matrix) 
       const int row = n * 4 + t;
       if (row < count) {
         float* at = b.sums + (slot * count + row) * 16 + g;
-        at[0] = total[n][0] + total[n][1];  // hi + lo
-        at[8] = total[n][2] + total[n][3];
+        at[0] = total[n][0];
+        at[8] = total[n][1] * 0.0625f;
       }
-      total[n][0] = total[n][1] = total[n][2] = total[n][3] = 0;
+      total[n][0] = total[n][1] = 0;
     }
   }
+  asm volatile("cp.async.wait_all;" ::: "memory");
   __syncthreads();
 }
 
 // y of the share's output row i (of its rows * 16) for a row of the batch, once product() is done.
 __device__ __forceinline__ float value(const Block& b, int matrix, int row, int i) {
   const short2 slots = b.parts.slots[matrix][i / 16];
+  const float* at = b.sums + (slots.x * b.p.count + row) * 16 + i % 16;
   float sum = 0;
-#pragma unroll 1
-  for (int slot = slots.x; slot <= slots.y; ++slot) sum += b.sums[(slot * b.p.count + row) * 16 + i % 16];
-  return sum * b.row_scale[row];
+#pragma unroll 2
+  for (int left = slots.y - slots.x; left >= 0; --left, at += b.p.count * 16) sum += *at;
+  return __fmul_rn(sum, b.row_scale[row]);  // nothing for the compiler to contract: the same bits in every kernel
 }
 
 // out[row][output] = y or, with `add`, += y in rows that take part.
 __device__ __forceinline__ void emit(const Block& b, int matrix, float* out, bool add) {
   const Share s = b.parts.share[matrix];
   const int outputs = b.p.matrix[matrix].outputs;
+  const float* before = before_of(b);
 #pragma unroll 1
-  for (int row = 0; row < b.p.count; ++row, out += outputs) {
+  for (int row = 0; row < b.p.count; ++row, out += outputs, before += s.rows * 16) {
     if (add && b.loop[row] == 0) continue;
 #pragma unroll 1
     for (int i = b.tid; i < s.rows * 16; i += kPassThreads) {
       const int output = s.first_row * 16 + i;
-      if (output >= outputs) continue;
-      const float before = add ? __ldcg(out + output) : 0.0f;
-      out[output] = before + value(b, matrix, row, i);
+      if (output < outputs) out[output] = (add ? before[i] : 0.0f) + value(b, matrix, row, i);
     }
   }
 }
@@ -223,19 +253,8 @@ __device__ __forceinline__ void emit_swiglu(const Block& b, int matrix, float* o
       if (output >= half) continue;
       const float gate = value(b, matrix, row, i / 8 * 16 + i % 8);
       const float up = value(b, matrix, row, i / 8 * 16 + i % 8 + 8);
-      out[output] = gate / (1 + __expf(-gate)) * up;
+      out[output] = __fdividef(gate, 1 + __expf(-gate)) * up;
     }
-  }
-}
-
-// hidden += the splits' partial results, in their order.
-__device__ __forceinline__ void add_partial(const Block& b, int splits) {
-  const int total = b.p.count * b.p.width;
-  for (int i = b.member * kPassThreads + b.tid; i < total; i += b.p.members * kPassThreads) {
-    float sum = 0;
-#pragma unroll 8
-    for (int s = 0; s < splits; ++s) sum += __ldcg(b.p.partial + static_cast<std::size_t>(s) * static_cast<std::size_t>(total) + i);
-    if (b.loop[i / b.p.width] != 0) b.p.hidden[i] = __ldcg(b.p.hidden + i) + sum;
   }
 }
 

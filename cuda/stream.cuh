@@ -45,11 +45,21 @@ __device__ __forceinline__ Run run_of(const Share& s, int warp) {
 // The warp whose run has a tile.
 __device__ __forceinline__ int warp_of(const Share& s, int tile) { return ((tile + 1) * warps_of(s) - 1) / (s.rows * s.ks); }
 
+// Where a warp stands in the weights of all layers: its next tile, and the scales of that tile's row.
+struct Cursor {
+  const unsigned char *words, *scales;
+  int layer, matrix;
+  int k, left;  // tiles into the share's K, and up to the run's end
+};
+
 // All of a block's parts, in shared memory: the same for all layers.
 struct Parts {
   Share share[kPassMatrices];
   Run run[kPassMatrices][kPassWarps];
   short2 slots[kPassMatrices][kPassShareRows];  // first and last piece of each row tile; see product()
+  // These move, unlike the rest: what each warp copies next, what it asks L2 for next, and the tiles between the two.
+  Cursor next[kPassWarps], far[kPassWarps];
+  int ahead[kPassWarps];
 };
 
 __device__ __forceinline__ void fill_parts(Parts& parts, const PassArguments& p, int member, int tid) {
@@ -89,58 +99,107 @@ __device__ __forceinline__ void bulk_copy(uint32_t to, const void* from, uint32_
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to), "l"(from), "r"(bytes), "r"(barrier) : "memory");
 }
 
-// One warp's ring. All lanes hold the same numbers; lane 0 talks to the copy engine.
+// One warp's ring. Lane 0 talks to the copy engine, and alone knows what comes next: in shared memory, because registers are
+// what the products want.
+//
+// Beyond the ring, L2 is asked for what comes next (the runway): a multiprocessor's shared memory holds 4 us of weights, and
+// memory must not rest while a longer step goes on.
 struct Ring {
   const PassArguments& p;
-  const Parts& parts;
+  Parts& parts;
   const unsigned char* const* weights;  // [layers][kPassMatrices], in shared memory
   unsigned char* memory;                // of this warp, in shared memory
   uint32_t barriers;
   int warp, lane;
-  int layer = 0, matrix = 0;  // what the next copy is of
-  Run run{};
-  uint32_t fill_stage = 0, use_stage = 0, use_parity = 0;
+  uint32_t use_stage = 0, use_parity = 0;
 
   __device__ __forceinline__ uint32_t stage_bytes() const { return static_cast<uint32_t>(p.chunk) * 544u; }  // tiles, then at most one line of scales each
 
   __device__ __forceinline__ void start() {
-    run = parts.run[0][warp];
-    if (run.at == run.end) next_run();
-    for (int i = 0; i < p.stages; ++i) fill();
+    if (lane != 0) return;
+    Cursor first{};
+    first.matrix = -1;
+    next_run(first);
+    parts.next[warp] = parts.far[warp] = first;
+    parts.ahead[warp] = p.runway > 0 ? 0 : 1 << 30;  // never used up
+#pragma unroll 1
+    for (int i = 0; i < p.stages; ++i) fill(static_cast<uint32_t>(i));
   }
 
-  // Asks for the next chunk, if there is one. A matrix has less than 4 GiB.
-  __device__ __forceinline__ void fill() {
-    if (layer >= p.layer_count) return;
-    const Share s = parts.share[matrix];
-    const PassMatrix& m = p.matrix[matrix];
-    const int tiles = chunk_of(run, s, p.chunk);
-    if (lane == 0) {
-      const unsigned char* base = weights[layer * kPassMatrices + matrix];
-      const uint32_t row = static_cast<uint32_t>(s.first_row + run.row);
-      const uint32_t k = static_cast<uint32_t>(s.first_k + run.k);
-      const uint32_t group = k >> m.group_shift;
-      const uint32_t scale_bytes = (((k + static_cast<uint32_t>(tiles) - 1) >> m.group_shift) - group + 1) * 32;
-      const uint32_t bytes = static_cast<uint32_t>(tiles) * 512;
-      const uint32_t to = shared_address(memory) + fill_stage * stage_bytes();
-      const uint32_t barrier = barriers + fill_stage * 8;
-      barrier_expect(barrier, bytes + scale_bytes);
-      bulk_copy(to, base + (row * static_cast<uint32_t>(m.k_tiles) + k) * 512u, bytes, barrier);
-      bulk_copy(to + static_cast<uint32_t>(p.chunk) * 512, base + m.scales + (row * static_cast<uint32_t>(m.groups) + group) * 32u, scale_bytes, barrier);
+  // The first line of scales of the tiles from a cursor on, and how many bytes of them there are.
+  struct Scales {
+    const unsigned char* from;
+    uint32_t bytes;
+  };
+  __device__ __forceinline__ Scales scales_of(const Cursor& c, const Share& s, int tiles) const {
+    const int shift = p.matrix[c.matrix].group_shift;
+    const uint32_t first = static_cast<uint32_t>(s.first_k + c.k);
+    const uint32_t group = first >> shift;
+    return {c.scales + group * 32, (((first + static_cast<uint32_t>(tiles) - 1) >> shift) - group + 1) * 32};
+  }
+  __device__ __forceinline__ int tiles_of(const Cursor& c, const Share& s, int most) const { return min(min(most, s.ks - c.k), c.left); }
+
+  // Asks for the next chunk, if there is one. Of lane 0, as all that follows.
+  __device__ __forceinline__ void fill(uint32_t stage) {
+    Cursor next = parts.next[warp];
+    if (next.layer >= p.layer_count) return;
+    const Share s = parts.share[next.matrix];
+    const int tiles = tiles_of(next, s, p.chunk);
+    const Scales scales = scales_of(next, s, tiles);
+    const uint32_t bytes = static_cast<uint32_t>(tiles) * 512;
+    const uint32_t to = shared_address(memory) + stage * stage_bytes();
+    const uint32_t barrier = barriers + stage * 8;
+    barrier_expect(barrier, bytes + scales.bytes);
+    bulk_copy(to, next.words, bytes, barrier);
+    bulk_copy(to + static_cast<uint32_t>(p.chunk) * 512, scales.from, scales.bytes, barrier);
+    pass_by(next, s, tiles);
+    parts.next[warp] = next;
+    const int ahead = parts.ahead[warp] - tiles;
+    parts.ahead[warp] = ahead < p.runway ? look_ahead(ahead) : ahead;
+  }
+
+  // Asks L2 for several chunks' worth at once: fewer questions. Gives how far ahead it then is.
+  __device__ __forceinline__ int look_ahead(int ahead) {
+    Cursor far = parts.far[warp];
+    const Share s = parts.share[far.matrix];
+    const int tiles = tiles_of(far, s, kRunwayPiece);
+    const Scales scales = scales_of(far, s, tiles);
+    prefetch_l2(far.words, static_cast<uint32_t>(tiles) * 512);
+    prefetch_l2(scales.from, scales.bytes);
+    pass_by(far, s, tiles);
+    parts.far[warp] = far;
+    return far.layer < p.layer_count ? ahead + tiles : 1 << 30;
+  }
+
+  __device__ __forceinline__ void pass_by(Cursor& c, const Share& s, int tiles) const {
+    c.words += tiles * 512;
+    c.k += tiles;
+    c.left -= tiles;
+    if (c.left == 0) return next_run(c);
+    if (c.k == s.ks) {
+      const PassMatrix& m = p.matrix[c.matrix];
+      c.k = 0;
+      c.words += (m.k_tiles - s.ks) * 512;
+      c.scales += m.groups * 32;
     }
-    if (++fill_stage == static_cast<uint32_t>(p.stages)) fill_stage = 0;
-    advance(run, s, tiles);
-    if (run.at == run.end) next_run();
   }
-
-  __device__ __forceinline__ void next_run() {
+  // A matrix has less than 4 GiB.
+  __device__ __forceinline__ void next_run(Cursor& c) const {
+    Run run;
     do {
-      if (++matrix == kPassMatrices) {
-        matrix = 0;
-        if (++layer == p.layer_count) return;
+      if (++c.matrix == kPassMatrices) {
+        c.matrix = 0;
+        if (++c.layer == p.layer_count) return;
       }
-      run = parts.run[matrix][warp];
+      run = parts.run[c.matrix][warp];
     } while (run.at == run.end);
+    const PassMatrix& m = p.matrix[c.matrix];
+    const Share s = parts.share[c.matrix];
+    const unsigned char* base = weights[c.layer * kPassMatrices + c.matrix];
+    const uint32_t row = static_cast<uint32_t>(s.first_row + run.row);
+    c.k = run.k, c.left = run.end - run.at;
+    c.words = base + (row * static_cast<uint32_t>(m.k_tiles) + static_cast<uint32_t>(s.first_k + run.k)) * 512u;
+    c.scales = base + m.scales + row * static_cast<uint32_t>(m.groups) * 32u;
   }
 
   // The chunk that was asked for first, once it is there.
@@ -152,11 +211,12 @@ struct Ring {
   // Its memory may be filled again.
   __device__ __forceinline__ void give_back() {
     __syncwarp();
+    if (lane == 0) fill(use_stage);
+    __syncwarp();
     if (++use_stage == static_cast<uint32_t>(p.stages)) {
       use_stage = 0;
       use_parity ^= 1;
     }
-    fill();
   }
 };
 #endif

@@ -22,21 +22,18 @@ def main():
     def ms(shape, variant, batch=1):
         return times.get((shape, variant, batch), float("inf"))
 
-    def best_chunk(shape, otherwise):
-        chunks = [otherwise] + [int(v.split("=")[1]) for s, v, b in times if s == shape and b == 1 and v.startswith("LOOPD_PASS_CHUNK=")]
-        times_of = {c: ms(shape, f"LOOPD_PASS_CHUNK={c}") for c in chunks}
-        times_of[otherwise] = ms(shape, "as_it_is") * MARGIN
-        return min(times_of, key=times_of.get)
+    def best(shape, name, otherwise):
+        variants = {int(v.split("=")[1]): ms(s, v) for s, v, b in times if s == shape and b == 1 and v.startswith(name + "=")}
+        variants[otherwise] = ms(shape, "as_it_is") * MARGIN
+        return min(variants, key=variants.get)
 
     choice = {
-        "kOnCluster": str(ms("default", "as_it_is") < ms("default", "LOOPD_CUDA_NO_PASS=1")).lower(),
+        "kSmallOnGrid": str(ms("default", "as_it_is") < MARGIN * ms("default", "LOOPD_CUDA_NO_PASS=1")).lower(),
         "kOnGrid": str(ms("40b", "as_it_is") < ms("40b", "LOOPD_CUDA_NO_PASS=1")).lower(),
-        "kClusterChunk": best_chunk("default", 4),
-        "kGridChunk": best_chunk("40b", 4),
-        "kGridRows": 8 if ms("40b", "as_it_is", 8) < ms("40b", "LOOPD_CUDA_NO_PASS=1", 8) else 4,
+        "kGridChunk": best("40b", "LOOPD_PASS_CHUNK", 4),
+        "kRunway": best("40b", "LOOPD_PASS_RUNWAY", 2),
+        "kGridRows": 8 if ms("40b", "as_it_is", 8) < MARGIN * ms("40b", "LOOPD_CUDA_NO_PASS=1", 8) else 4,
     }
-    if ms("default", "LOOPD_PASS_TEAM=grid") < MARGIN * ms("default", "as_it_is"):
-        print("note: the default model runs faster on the whole device: set kClusterBytes to 0")
     print("choice:", ", ".join(f"{name} = {value}" for name, value in choice.items()))
     if len(sys.argv) < 3:
         return
