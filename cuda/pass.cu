@@ -15,12 +15,11 @@ namespace {
 
 // Below this many bytes a layer all weights stay in L2, and blocks meet more often than there is anything to fetch.
 constexpr std::size_t kSmallBytes = std::size_t{16} << 20;
-// What was measured to win (bench/cuda.md): where, with chunks of how many tiles, how many such chunks L2 is asked for at
-// least ahead, and up to how many rows.
+// What was measured to win (bench/cuda.md): where, with chunks of how many tiles, and up to how many rows.
 constexpr bool kOnGrid = true;
 constexpr bool kSmallOnGrid = false;
+constexpr int kSmallBlocks = 132;  // of a small model: few meet sooner, many multiply sooner
 constexpr int kGridChunk = 4;
-constexpr int kRunway = 2;  // with half of kRunwayPiece 18 MB on 132 multiprocessors
 constexpr int kGridRows = 4;
 constexpr int kStaticBytes = 16 * 1024;  // of the kernel's own shared arrays, rounded up
 
@@ -66,6 +65,7 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   const HeadShape& heads = shape.heads;
   PassArguments& p = plan.p;
   p.members = limits().multiprocessors;
+  if (is_small(layers[0])) p.members = std::clamp(number("LOOPD_PASS_BLOCKS", kSmallBlocks), 1, p.members);
   if (2 * heads.kv_heads > p.members) return plan;  // or a block would have more units of attention than it can note
   p.layer_count = shape.layers, p.count = count, p.width = shape.width, p.window = shape.window, p.eps = shape.eps;
   p.shape = heads, p.rope = reinterpret_cast<const float2*>(shape.rope);
@@ -113,7 +113,6 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   if (other + ring_bytes() > room) return plan;
   p.stages = static_cast<int>(std::min<std::size_t>((room - other) / ring_bytes(), static_cast<std::size_t>(std::min(kPassStages, number("LOOPD_PASS_STAGES", kPassStages)))));
   p.columns_at = static_cast<int>(align(static_cast<std::size_t>(p.stages) * ring_bytes()));
-  p.runway = std::max(0, number("LOOPD_PASS_RUNWAY", is_small(layers[0]) ? 0 : kRunway)) * p.chunk;
   p.pages_at = p.columns_at + static_cast<int>(count == 1 ? align(columns) : scratch);
   p.bias_at = p.columns_at + static_cast<int>(align(columns) + (count == 1 ? pages : 0));
   p.sums_at = p.bias_at + static_cast<int>(bias);

@@ -252,12 +252,12 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
         if (last) break;  // the kernel's end is the last meeting
       }
       layer_there();
-      b.meet();
+      b.meet([&] { ring.settle(); });
       laps.end(matrix * 4 + 3);
       if (matrix != 0) continue;
       attend_all<D, Element>(b, pages, layer);
       laps.end(16);
-      b.meet();
+      b.meet([] {});
       laps.end(17);
     }
   }

@@ -13,7 +13,6 @@ constexpr int kPassStages = 8;    // chunks of weights a warp may have on their 
 constexpr int kPassLayers = 128;  // that fit the table of pointers in shared memory
 constexpr int kPassMatrices = 4;  // in the order of use: qkv, o, gate_up, down
 constexpr int kPassShareRows = 64;  // row tiles of a matrix that one block may have
-constexpr int kRunwayPiece = 16;     // tiles a warp asks L2 for at once
 constexpr int kStagePiece = 256;     // columns of x that a warp takes at once
 
 // Steps of a layer that block 0 can time: of each matrix staging x, the product, its results and the barrier behind; then
@@ -52,7 +51,6 @@ struct PassArguments {
   int layer_count, count, width, window;
   int splits;           // blocks that share the attention over one context
   int chunk, stages;    // tiles a warp fetches at once, and how many such chunks it has on their way
-  int runway;           // with fewer tiles than that asked of L2 behind these, a warp asks for more; 0: never
   int members;          // blocks
   long long* clocks;    // null, or [kPassLaps] that get the cycles which block 0 spent on each step
   int columns_at, pages_at, bias_at, sums_at;  // bytes into shared memory

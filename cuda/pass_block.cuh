@@ -44,14 +44,19 @@ struct Block {
   unsigned& phase;
 
   // Everything that any block wrote before is there for all after. `phase` is the top bit of the barrier's number: all
-  // additions of one meeting sum up to that bit, so it flips when the last has come.
-  __device__ __forceinline__ void meet() const {
+  // additions of one meeting sum up to that bit, so it flips when the last has come. `meanwhile` is done while others are
+  // still to come.
+  template <typename Meanwhile>
+  __device__ __forceinline__ void meet(const Meanwhile& meanwhile) const {
     __syncthreads();
+    if (tid == 0) {
+      const unsigned add = member == 0 ? 0x80000000u - static_cast<unsigned>(p.members - 1) : 1u;
+      asm volatile("red.release.gpu.global.add.u32 [%0], %1;" ::"l"(p.barrier), "r"(add) : "memory");
+    }
+    meanwhile();
     if (tid == 0) {
       const unsigned before = phase;
       phase = before ^ 0x80000000u;
-      const unsigned add = member == 0 ? 0x80000000u - static_cast<unsigned>(p.members - 1) : 1u;
-      asm volatile("red.release.gpu.global.add.u32 [%0], %1;" ::"l"(p.barrier), "r"(add) : "memory");
       unsigned now;
       do {
         asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(p.barrier) : "memory");

@@ -81,17 +81,19 @@ __device__ __forceinline__ Fixed fix_piece(const Piece& p, unsigned char* to, in
 // sums of squares, over a whole row then. Which lane has which columns does not depend on the rows beside.
 template <int N>
 __device__ __forceinline__ void stage(const Block& b, const float* x, int cols, int k_begin, int k_count, const Gain& gain) {
+  constexpr int kAhead = N;  // pieces on their way while one is turned
   const int pieces = (k_count + kStagePiece - 1) / kStagePiece;
   const int stride = column_stride(k_count);
   float* squares = piece_squares(b);
-  Piece now;
-  now.row = 0, now.number = b.warp - kPassWarps;  // none yet
-  // One piece ahead: the next is on its way while this one is turned.
+  Piece piece[kAhead + 1];
+#pragma unroll
+  for (Piece& p : piece) p.row = 0, p.number = b.warp - kPassWarps;  // none yet
 #pragma unroll 1
   do {
-    Piece next;
-    next.row = now.row, next.number = now.number + kPassWarps;
-    for (; next.number >= pieces && next.row < b.p.count; ++next.row) next.number -= pieces;
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) piece[i] = piece[i + 1];
+    Piece& next = piece[kAhead];
+    for (next.number += kPassWarps; next.number >= pieces && next.row < b.p.count; ++next.row) next.number -= pieces;
     const int at = next.number * kStagePiece + b.lane / 8 * 64 + b.lane % 8 * 4;
     next.x[0] = next.x[1] = make_float4(0, 0, 0, 0);
     next.gain[0] = next.gain[1] = make_float4(1, 1, 1, 1);
@@ -105,18 +107,17 @@ __device__ __forceinline__ void stage(const Block& b, const float* x, int cols, 
         next.gain[1] = *reinterpret_cast<const float4*>(factor + 32);
       }
     }
-    if (now.number >= 0) {
-      const int tile = now.number * (kStagePiece / 64) + b.lane / 8;
-      const bool inside = tile * 64 < k_count;
-      const Fixed fixed = fix_piece(now, b.columns + 2 * now.row * stride + tile * 64 + b.lane % 8 * 8, stride, inside);
-      if (inside && b.lane % 8 == 0) fixed_of(b)[tile * (4 * N) + now.row] = fixed;
-      if (gain.data) {
-        const float whole = warp_sum(square(now.x[0]) + square(now.x[1]));
-        if (b.lane == 0) squares[now.row * pieces + now.number] = whole;
-      }
+    const Piece& now = piece[0];
+    if (now.number < 0) continue;
+    const int tile = now.number * (kStagePiece / 64) + b.lane / 8;
+    const bool inside = tile * 64 < k_count;
+    const Fixed fixed = fix_piece(now, b.columns + 2 * now.row * stride + tile * 64 + b.lane % 8 * 8, stride, inside);
+    if (inside && b.lane % 8 == 0) fixed_of(b)[tile * (4 * N) + now.row] = fixed;
+    if (gain.data) {
+      const float whole = warp_sum(square(now.x[0]) + square(now.x[1]));
+      if (b.lane == 0) squares[now.row * pieces + now.number] = whole;
     }
-    now = next;
-  } while (now.row < b.p.count);
+  } while (piece[1].row < b.p.count);
   __syncthreads();
   // Read behind product(). Warp r has row r.
   if (b.warp < b.p.count) {
@@ -197,9 +198,9 @@ __device__ __forceinline__ void product(const Block& b, Ring& ring, int matrix) 
         total[n][1] = __fmaf_rn(__int2float_rn(high), __fmul_rn(scale.y, f.unit), total[n][1]);
       }
     }
-    ring.give_back();
     const int slot = b.warp + run.row;
     advance(run, s, tiles);
+    ring.give_back(run.at < run.end);
     if (run.k != 0 && run.at != run.end) continue;
 #pragma unroll
     for (int n = 0; n < N; ++n) {
@@ -226,35 +227,35 @@ __device__ __forceinline__ float value(const Block& b, int matrix, int row, int 
   return __fmul_rn(sum, b.row_scale[row]);  // nothing for the compiler to contract: the same bits in every kernel
 }
 
-// out[row][output] = y or, with `add`, += y in rows that take part.
+// out[row][output] = y or, with `add`, += y in rows that take part. All rows at once: a share has few outputs.
 __device__ __forceinline__ void emit(const Block& b, int matrix, float* out, bool add) {
   const Share s = b.parts.share[matrix];
   const int outputs = b.p.matrix[matrix].outputs;
+  const int own = s.rows * kTileRows;
   const float* before = before_of(b);
 #pragma unroll 1
-  for (int row = 0; row < b.p.count; ++row, out += outputs, before += s.rows * 16) {
-    if (add && b.loop[row] == 0) continue;
-#pragma unroll 1
-    for (int i = b.tid; i < s.rows * 16; i += kPassThreads) {
-      const int output = s.first_row * 16 + i;
-      if (output < outputs) out[output] = (add ? before[i] : 0.0f) + value(b, matrix, row, i);
-    }
+  for (int at = b.tid; at < b.p.count * own; at += kPassThreads) {
+    const int row = at / own;
+    const int i = at - row * own;
+    const int output = s.first_row * kTileRows + i;
+    if (output >= outputs || (add && b.loop[row] == 0)) continue;
+    out[row * outputs + output] = (add ? before[at] : 0.0f) + value(b, matrix, row, i);
   }
 }
 
 __device__ __forceinline__ void emit_swiglu(const Block& b, int matrix, float* out) {
   const Share s = b.parts.share[matrix];
   const int half = b.p.matrix[matrix].outputs / 2;
+  const int own = s.rows * (kTileRows / 2);
 #pragma unroll 1
-  for (int row = 0; row < b.p.count; ++row, out += half) {
-#pragma unroll 1
-    for (int i = b.tid; i < s.rows * 8; i += kPassThreads) {
-      const int output = s.first_row * 8 + i;
-      if (output >= half) continue;
-      const float gate = value(b, matrix, row, i / 8 * 16 + i % 8);
-      const float up = value(b, matrix, row, i / 8 * 16 + i % 8 + 8);
-      out[output] = __fdividef(gate, 1 + __expf(-gate)) * up;
-    }
+  for (int at = b.tid; at < b.p.count * own; at += kPassThreads) {
+    const int row = at / own;
+    const int i = at - row * own;
+    const int output = s.first_row * (kTileRows / 2) + i;
+    if (output >= half) continue;
+    const float gate = value(b, matrix, row, i / 8 * 16 + i % 8);
+    const float up = value(b, matrix, row, i / 8 * 16 + i % 8 + 8);
+    out[row * half + output] = __fdividef(gate, 1 + __expf(-gate)) * up;
   }
 }
 

@@ -57,9 +57,7 @@ struct Parts {
   Share share[kPassMatrices];
   Run run[kPassMatrices][kPassWarps];
   short2 slots[kPassMatrices][kPassShareRows];  // first and last piece of each row tile; see product()
-  // These move, unlike the rest: what each warp copies next, what it asks L2 for next, and the tiles between the two.
-  Cursor next[kPassWarps], far[kPassWarps];
-  int ahead[kPassWarps];
+  Cursor next[kPassWarps];  // what each warp copies next: moves, unlike the rest
 };
 
 __device__ __forceinline__ void fill_parts(Parts& parts, const PassArguments& p, int member, int tid) {
@@ -101,9 +99,6 @@ __device__ __forceinline__ void bulk_copy(uint32_t to, const void* from, uint32_
 
 // One warp's ring. Lane 0 talks to the copy engine, and alone knows what comes next: in shared memory, because registers are
 // what the products want.
-//
-// Beyond the ring, L2 is asked for what comes next (the runway): a multiprocessor's shared memory holds 4 us of weights, and
-// memory must not rest while a longer step goes on.
 struct Ring {
   const PassArguments& p;
   Parts& parts;
@@ -112,6 +107,7 @@ struct Ring {
   uint32_t barriers;
   int warp, lane;
   uint32_t use_stage = 0, use_parity = 0;
+  bool owes = false;  // the stage before use_stage is not asked for anew yet
 
   __device__ __forceinline__ uint32_t stage_bytes() const { return static_cast<uint32_t>(p.chunk) * 544u; }  // tiles, then at most one line of scales each
 
@@ -120,8 +116,7 @@ struct Ring {
     Cursor first{};
     first.matrix = -1;
     next_run(first);
-    parts.next[warp] = parts.far[warp] = first;
-    parts.ahead[warp] = p.runway > 0 ? 0 : 1 << 30;  // never used up
+    parts.next[warp] = first;
 #pragma unroll 1
     for (int i = 0; i < p.stages; ++i) fill(static_cast<uint32_t>(i));
   }
@@ -154,21 +149,6 @@ struct Ring {
     bulk_copy(to + static_cast<uint32_t>(p.chunk) * 512, scales.from, scales.bytes, barrier);
     pass_by(next, s, tiles);
     parts.next[warp] = next;
-    const int ahead = parts.ahead[warp] - tiles;
-    parts.ahead[warp] = ahead < p.runway ? look_ahead(ahead) : ahead;
-  }
-
-  // Asks L2 for several chunks' worth at once: fewer questions. Gives how far ahead it then is.
-  __device__ __forceinline__ int look_ahead(int ahead) {
-    Cursor far = parts.far[warp];
-    const Share s = parts.share[far.matrix];
-    const int tiles = tiles_of(far, s, kRunwayPiece);
-    const Scales scales = scales_of(far, s, tiles);
-    prefetch_l2(far.words, static_cast<uint32_t>(tiles) * 512);
-    prefetch_l2(scales.from, scales.bytes);
-    pass_by(far, s, tiles);
-    parts.far[warp] = far;
-    return far.layer < p.layer_count ? ahead + tiles : 1 << 30;
   }
 
   __device__ __forceinline__ void pass_by(Cursor& c, const Share& s, int tiles) const {
@@ -208,15 +188,22 @@ struct Ring {
     }
     return memory + use_stage * stage_bytes();
   }
-  // Its memory may be filled again.
-  __device__ __forceinline__ void give_back() {
+  // Its memory may be filled again: at once, or, at a product's end, when others wait anyway (settle()).
+  __device__ __forceinline__ void give_back(bool at_once) {
     __syncwarp();
-    if (lane == 0) fill(use_stage);
-    __syncwarp();
+    if (at_once) {
+      if (lane == 0) fill(use_stage);
+      __syncwarp();
+    }
+    owes = !at_once;
     if (++use_stage == static_cast<uint32_t>(p.stages)) {
       use_stage = 0;
       use_parity ^= 1;
     }
+  }
+  __device__ __forceinline__ void settle() {
+    if (owes && lane == 0) fill((use_stage == 0 ? static_cast<uint32_t>(p.stages) : use_stage) - 1);
+    owes = false;
   }
 };
 #endif

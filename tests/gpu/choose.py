@@ -31,7 +31,6 @@ def main():
         "kSmallOnGrid": str(ms("default", "as_it_is") < MARGIN * ms("default", "LOOPD_CUDA_NO_PASS=1")).lower(),
         "kOnGrid": str(ms("40b", "as_it_is") < ms("40b", "LOOPD_CUDA_NO_PASS=1")).lower(),
         "kGridChunk": best("40b", "LOOPD_PASS_CHUNK", 4),
-        "kRunway": best("40b", "LOOPD_PASS_RUNWAY", 2),
         "kGridRows": 8 if ms("40b", "as_it_is", 8) < MARGIN * ms("40b", "LOOPD_CUDA_NO_PASS=1", 8) else 4,
     }
     print("choice:", ", ".join(f"{name} = {value}" for name, value in choice.items()))
