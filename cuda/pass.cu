@@ -19,6 +19,7 @@ constexpr std::size_t kSmallBytes = std::size_t{16} << 20;
 constexpr bool kOnGrid = true;
 constexpr bool kSmallOnGrid = false;
 constexpr int kSmallBlocks = 132;  // of a small model: few meet sooner, many multiply sooner
+constexpr int kPairedRows = 2;  // from so many on, neighbours share the turning of x
 constexpr int kGridChunk = 4;
 constexpr int kGridRows = 4;
 constexpr int kStaticBytes = 16 * 1024;  // of the kernel's own shared arrays, rounded up
@@ -67,6 +68,7 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   p.members = limits().multiprocessors;
   if (is_small(layers[0])) p.members = std::clamp(number("LOOPD_PASS_BLOCKS", kSmallBlocks), 1, p.members);
   if (2 * heads.kv_heads > p.members) return plan;  // or a block would have more units of attention than it can note
+  p.paired = limits().clusters && p.members % 2 == 0 && count >= number("LOOPD_PASS_PAIRED", kPairedRows);
   p.layer_count = shape.layers, p.count = count, p.width = shape.width, p.window = shape.window, p.eps = shape.eps;
   p.shape = heads, p.rope = reinterpret_cast<const float2*>(shape.rope);
   p.splits = std::clamp(p.members / heads.kv_heads - 1, 1, 63);  // and one block more for the window
@@ -90,7 +92,8 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
     for (int tiles = matrix.group / kTileCols, shift = 0; matrix.group != matrix.cols && tiles > 0; tiles /= 2) out.group_shift = shift++;
     // Only down's columns are cut: the others' norms want whole rows.
     out.splits = m == 3 ? ceil_div(out.k_tiles, 80) : 1;
-    out.ranges = std::min(out.row_tiles, p.members / out.splits);
+    out.ranges = std::min(out.row_tiles, out.splits == 1 ? p.members : p.members / 2 / out.splits * 2);
+    if (out.ranges < 1) return plan;
     if (ceil_div(out.row_tiles, out.ranges) > kPassShareRows) return plan;
     const int slice = ceil_div(out.k_tiles, out.splits);
     const auto most_rows = static_cast<std::size_t>(ceil_div(out.row_tiles, out.ranges));
@@ -181,7 +184,7 @@ void pass(Stream stream, float* hidden, const PassShape& shape, const PassLayer*
   const auto kernels = shape.heads.head_dim == 64 ? pass_64 : pass_128;
   const PassKernel kernel = kernels(column_tiles, layers[0].cache.type, p.clocks != nullptr);
   const dim3 grid(static_cast<unsigned>(p.members)), block(kPassThreads);
-  launch_cooperative("pass", stream, kernel, grid, block, made.shared, p);
+  launch_cooperative("pass", stream, kernel, grid, block, made.shared, p.paired ? 2 : 0, p);
 }
 
 }  // namespace cuda

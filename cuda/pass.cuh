@@ -155,7 +155,7 @@ struct Step {
 
 __device__ __forceinline__ Step step_of(const PassArguments& p, int matrix, int member) {
   const PassMatrix& m = p.matrix[matrix];
-  const int split = member % m.splits;
+  const int split = split_of(m, member);
   const Share share = share_of(m, member);
   const float* x = matrix == 1 ? p.mixed : matrix == 3 ? p.inner : p.hidden;
   float* out = matrix == 0 ? p.qkv : matrix == 2 ? p.inner : p.hidden;
@@ -219,6 +219,7 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
   const Block b{p, member, tid, warp, lane, shared + p.columns_at, reinterpret_cast<float*>(shared + p.bias_at), reinterpret_cast<float*>(shared + p.sums_at),
                 parts, row_scale, rows.loop, rows.position, rows.page, turns, units, unit_count, phase};
   Pages<D, Element> pages{shared + p.pages_at, shared_address(page_barriers)};
+  b.meet_neighbour();  // nobody writes to a neighbour that has not begun
   laps.start();
 
   // The steps share their code: what is used once a layer must be fetched again and again if all of it does not fit the

@@ -65,6 +65,15 @@ struct Block {
     __syncthreads();
   }
 
+  // For writes of this pair of blocks, or this block alone, into each other's shared memory.
+  __device__ __forceinline__ void meet_neighbour() const {
+    if (p.paired) {
+      asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+    } else {
+      __syncthreads();
+    }
+  }
+
   // Whether this block is the last of `expected` to come to a counter, which it then resets. What the others wrote before may
   // be read by all threads of the last one.
   __device__ __forceinline__ bool comes_last(unsigned* counter, int expected) const {

@@ -126,7 +126,7 @@ __device__ __forceinline__ void add_splits(const Block& b, int matrix) {
   const PassMatrix& m = p.matrix[matrix];
   const Share s = b.parts.share[matrix];
   if (m.splits == 1 || s.rows == 0) return;
-  if (!b.comes_last(p.barrier + kPassRangesAt / 4 + b.member / m.splits * kPassCounterStride, m.splits)) return;
+  if (!b.comes_last(p.barrier + kPassRangesAt / 4 + range_of(m, b.member) * kPassCounterStride, m.splits)) return;
   const int first = s.first_row * kTileRows;
   const int pairs = min(s.rows * kTileRows, p.width - first) / 2;
   const int all = p.count * p.width;

@@ -58,8 +58,23 @@ struct Piece {
   float4 x[2], gain[2];
 };
 
+// How far the neighbour's shared memory is from this block's, in addresses of the pair; 0: there is none.
+__device__ __forceinline__ uint32_t to_neighbour(const Block& b) {
+  if (!b.p.paired) return 0;
+  const uint32_t own = shared_address(b.columns);
+  uint32_t there;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(own), "r"((b.member ^ 1) & 1));
+  return there - own;
+}
+
+// Writes here and, where there is one, to the neighbour.
+__device__ __forceinline__ void put(uint2* at, const uint2& value, uint32_t neighbour) {
+  *at = value;
+  if (neighbour) asm volatile("st.shared::cluster.v2.u32 [%0], {%1, %2};" ::"r"(shared_address(at) + neighbour), "r"(value.x), "r"(value.y) : "memory");
+}
+
 // Writes a piece as fixed point to its row's two columns. The eight lanes of a tile get what belongs to it.
-__device__ __forceinline__ Fixed fix_piece(const Piece& p, unsigned char* to, int stride, bool inside) {
+__device__ __forceinline__ Fixed fix_piece(const Piece& p, unsigned char* to, int stride, bool inside, uint32_t neighbour) {
   const float4 first = times(p.x[0], p.gain[0]), second = times(p.x[1], p.gain[1]);
   float most = fmaxf(largest(first), largest(second));
 #pragma unroll
@@ -70,30 +85,31 @@ __device__ __forceinline__ Fixed fix_piece(const Piece& p, unsigned char* to, in
 #pragma unroll
   for (int offset = 4; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
   if (inside) {
-    *reinterpret_cast<uint2*>(to) = hi;
-    *reinterpret_cast<uint2*>(to + stride) = lo;
+    put(reinterpret_cast<uint2*>(to), hi, neighbour);
+    put(reinterpret_cast<uint2*>(to + stride), lo, neighbour);
   }
   return {most * (1 / kFixedMost), -8 * static_cast<int>(sum)};
 }
 
 // Copies columns [k_begin, k_begin + k_count) of x into shared memory as fixed point, hi and lo of each row side by side as
 // two columns, times the gain of the row's loop. The norm's factor is the same for a whole row, so it comes last: from the
-// sums of squares, over a whole row then. Which lane has which columns does not depend on the rows beside.
+// sums of squares, over a whole row then. Which lane has which columns does not depend on the rows beside. With several
+// rows every block would fetch and turn the same 20 KB a row: two neighbours do half of it each, for both.
 template <int N>
 __device__ __forceinline__ void stage(const Block& b, const float* x, int cols, int k_begin, int k_count, const Gain& gain) {
-  constexpr int kAhead = N;  // pieces on their way while one is turned
   const int pieces = (k_count + kStagePiece - 1) / kStagePiece;
   const int stride = column_stride(k_count);
   float* squares = piece_squares(b);
-  Piece piece[kAhead + 1];
-#pragma unroll
-  for (Piece& p : piece) p.row = 0, p.number = b.warp - kPassWarps;  // none yet
+  const uint32_t neighbour = to_neighbour(b);
+  const int step = neighbour ? 2 * kPassWarps : kPassWarps;  // a pair shares the pieces
+  Piece now;
+  now.row = 0, now.number = b.warp + (neighbour ? b.member % 2 * kPassWarps : 0) - step;  // none yet
+  // One piece ahead: the next is on its way while this one is turned.
 #pragma unroll 1
   do {
-#pragma unroll
-    for (int i = 0; i < kAhead; ++i) piece[i] = piece[i + 1];
-    Piece& next = piece[kAhead];
-    for (next.number += kPassWarps; next.number >= pieces && next.row < b.p.count; ++next.row) next.number -= pieces;
+    Piece next;
+    next.row = now.row, next.number = now.number + step;
+    for (; next.number >= pieces && next.row < b.p.count; ++next.row) next.number -= pieces;
     const int at = next.number * kStagePiece + b.lane / 8 * 64 + b.lane % 8 * 4;
     next.x[0] = next.x[1] = make_float4(0, 0, 0, 0);
     next.gain[0] = next.gain[1] = make_float4(1, 1, 1, 1);
@@ -107,18 +123,25 @@ __device__ __forceinline__ void stage(const Block& b, const float* x, int cols, 
         next.gain[1] = *reinterpret_cast<const float4*>(factor + 32);
       }
     }
-    const Piece& now = piece[0];
-    if (now.number < 0) continue;
-    const int tile = now.number * (kStagePiece / 64) + b.lane / 8;
-    const bool inside = tile * 64 < k_count;
-    const Fixed fixed = fix_piece(now, b.columns + 2 * now.row * stride + tile * 64 + b.lane % 8 * 8, stride, inside);
-    if (inside && b.lane % 8 == 0) fixed_of(b)[tile * (4 * N) + now.row] = fixed;
-    if (gain.data) {
-      const float whole = warp_sum(square(now.x[0]) + square(now.x[1]));
-      if (b.lane == 0) squares[now.row * pieces + now.number] = whole;
+    if (now.number >= 0) {
+      const int tile = now.number * (kStagePiece / 64) + b.lane / 8;
+      const bool inside = tile * 64 < k_count;
+      const Fixed fixed = fix_piece(now, b.columns + 2 * now.row * stride + tile * 64 + b.lane % 8 * 8, stride, inside, neighbour);
+      if (inside && b.lane % 8 == 0) {
+        put(reinterpret_cast<uint2*>(fixed_of(b) + tile * (4 * N) + now.row), make_uint2(__float_as_uint(fixed.unit), static_cast<uint32_t>(fixed.bias)), neighbour);
+      }
+      if (gain.data) {
+        const float whole = warp_sum(square(now.x[0]) + square(now.x[1]));
+        if (b.lane == 0) {
+          float* at = squares + now.row * pieces + now.number;
+          *at = whole;
+          if (neighbour) asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(shared_address(at) + neighbour), "f"(whole) : "memory");
+        }
+      }
     }
-  } while (piece[1].row < b.p.count);
-  __syncthreads();
+    now = next;
+  } while (now.row < b.p.count);
+  b.meet_neighbour();
   // Read behind product(). Warp r has row r.
   if (b.warp < b.p.count) {
     float scale = 1;

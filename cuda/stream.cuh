@@ -18,13 +18,18 @@ struct Share {
   int first_row, rows, first_k, ks;
 };
 
+// Two neighbours have the same part of K, so that they can turn x for each other.
+__host__ __device__ __forceinline__ int split_of(const PassMatrix& m, int member) { return member / 2 % m.splits; }
+__host__ __device__ __forceinline__ int range_of(const PassMatrix& m, int member) { return member / 2 / m.splits * 2 + member % 2; }
+
 __device__ __forceinline__ Share share_of(const PassMatrix& m, int member) {
-  const int split = member % m.splits;
-  const int range = member / m.splits;
-  if (range >= m.ranges) return {0, 0, 0, 1};
-  const int row = m.row_tiles * range / m.ranges;
+  const int split = split_of(m, member);
+  const int range = range_of(m, member);
   const int k = m.k_tiles * split / m.splits;
-  return {row, m.row_tiles * (range + 1) / m.ranges - row, k, m.k_tiles * (split + 1) / m.splits - k};
+  const int ks = m.k_tiles * (split + 1) / m.splits - k;
+  if (range >= m.ranges) return {0, 0, k, ks};
+  const int row = m.row_tiles * range / m.ranges;
+  return {row, m.row_tiles * (range + 1) / m.ranges - row, k, ks};
 }
 
 // A warp's run of a share's tiles in their order, row tile by row tile; and where it stands.

@@ -1,5 +1,6 @@
 // `loopd bench keystrokes`: how long after a key its answer comes, and what that costs, in replays of recorded typing.
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -119,7 +120,10 @@ void add(TypingFigures& to, const TypingFigures& more) {
   }
 }
 
-// All clients begin once the last of them is warm.
+// Between the beginnings of two clients: people who type at once do not press the same key in the same millisecond.
+constexpr std::chrono::milliseconds kApart(173);
+
+// All clients begin once the last of them is warm, one soon after the other.
 Run replay(const std::vector<Recording>& recordings, const TypingOptions& options, const RuntimeFolder& folder, int clients) {
   EventLoop loop;
   loop.on_terminate([&] { loop.stop(); });
@@ -137,7 +141,7 @@ Run replay(const std::vector<Recording>& recordings, const TypingOptions& option
         [&] {
           if (++ready < clients) return;
           before = usage_of_run(folder);
-          for (const auto& client : typing) client->begin();
+          for (int i = 0; i < clients; ++i) loop.after(i * kApart, [&typing, i] { typing[static_cast<std::size_t>(i)]->begin(); });
         },
         [&] {
           if (++through < clients) return;
