@@ -48,6 +48,12 @@ struct Block {
   // still to come.
   template <typename Meanwhile>
   __device__ __forceinline__ void meet(const Meanwhile& meanwhile) const {
+    if (p.clustered) {
+      asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+      meanwhile();
+      asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+      return;
+    }
     __syncthreads();
     if (tid == 0) {
       const unsigned add = member == 0 ? 0x80000000u - static_cast<unsigned>(p.members - 1) : 1u;

@@ -2,7 +2,6 @@
 # One turn on a GPU machine: builds the plug-in and its tests from this tree, outside it, and runs them; prints little.
 #
 #   bash tests/gpu/turn.sh [PART]...     parts: pass bench run peer variants prefill sanitize ops measure; by default all but the last.
-#                                       `choose` first: build with the constants that `variants` found best
 #
 # Needs nvcc 13 and CMake only; `run` also .pack/gpu (tests/gpu/pack). Full logs go to $OUT, by default beside the build.
 # LOOPD_TURN_SECONDS bounds the whole turn (560): a part that comes too late is skipped.
@@ -21,11 +20,6 @@ if [ -z "${LOOPD_CUBLASLT:-}" ] && ! ldconfig -p | grep -q libcublasLt.so.13 && 
 fi
 
 start=$SECONDS
-# What an earlier turn on this machine measured decides before the build.
-if [ "${1:-}" = choose ]; then
-  shift
-  python3 "$root/tests/gpu/choose.py" "$build/variants" "$root/cuda/pass.cu"
-fi
 generator=()
 command -v ninja >/dev/null && generator=(-G Ninja)
 if ! { cmake -S "$root/tests/gpu/ops" -B "$build/ops" "${generator[@]}" -DLOOPD_CUDA_ARCHITECTURES=90 && cmake --build "$build/ops" -j "$(nproc)"; } >"$build/build.log" 2>&1; then
@@ -53,16 +47,17 @@ ops() {
   echo "gpu_ops $*: rc $code, $((SECONDS - start)) s in"
 }
 
-# variant SHAPE NAME=VALUE: batch 1 and 8 at depths 1 and 2, also noted for choose.py.
+# variant SHAPE NAME=VALUE: batch 1 and 8 at depths 1 and 2.
 variant() {
-  env ${2:+"$2"} LOOPD_BENCH_ROWS=1:16,8:16 timeout "$(left 40)" "$build/ops/gpu_ops" "$plugin" --bench "$1" | grep decode | sed "s/^/$1 ${2:-as_it_is} /" | tee -a "$build/variants"
+  env ${2:+"$2"} LOOPD_BENCH_ROWS=1:16,8:16 timeout "$(left 40)" "$build/ops/gpu_ops" "$plugin" --bench "$1" | grep decode | sed "s/^/$1 ${2:-as_it_is} /"
 }
 
 part() {
   echo "== $1"
   case "$1" in
     pass)
-      ops 60 60 --quick --only pass
+      # Small models in one cluster as well as on all multiprocessors, whichever is chosen.
+      for team in cluster grid; do LOOPD_PASS_TEAM=$team ops 60 30 --quick --only pass; done
       if [ "$code" = 124 ]; then
         echo "the kernel of a whole loop hangs; the rest goes on without it"
         export LOOPD_CUDA_NO_PASS=1
@@ -74,11 +69,9 @@ part() {
       LOOPD_PASS_CLOCKS=1 LOOPD_BENCH_ROWS=1:16,4:16,8:16,1:8192,1:32000 ops 60 40 --bench 40b
       ;;
     variants)
-      # What each choice is worth: the rows of one token and of eight.
-      : >"$build/variants"
-      for variant in '' LOOPD_CUDA_NO_PASS=1; do variant default "$variant"; done
-      for variant in '' LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_CHUNK=6 LOOPD_PASS_CHUNK=2; do variant 40b "$variant"; done
-      python3 "$root/tests/gpu/choose.py" "$build/variants"
+      # What each choice is worth that the head of cuda/pass.cu makes.
+      for variant in '' LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_TEAM=cluster LOOPD_PASS_TEAM=grid; do variant default "$variant"; done
+      for variant in '' LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_CHUNK=6 LOOPD_PASS_CHUNK=2 LOOPD_PASS_PAIRED=99; do variant 40b "$variant"; done
       ;;
     measure)
       LD_LIBRARY_PATH=$root/.pack/gpu/lib LOOPD_CUDA_PLUGIN=$plugin timeout "$(left 180)" "$root/bench/gpu" --programs "$root/.pack/gpu" --out "$out" --seconds "$(left 170)" --no-peer
