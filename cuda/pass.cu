@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
 #include "cuda/layout.h"
@@ -13,17 +12,9 @@
 namespace cuda {
 namespace {
 
-// Below this many bytes a layer all weights stay in L2, and blocks meet more often than there is anything to fetch: one
-// cluster, whose barrier costs a fifth of one through memory, has done its products before blocks all over the device have met.
-constexpr std::size_t kSmallBytes = std::size_t{16} << 20;
-// What was measured to win (bench/cuda.md): where, with chunks of how many tiles, and up to how many rows.
-constexpr bool kOnGrid = true;
-constexpr bool kSmallOnCluster = false;
-constexpr bool kSmallOnGrid = false;
-constexpr int kClusterBlocks = 16;
-constexpr int kPairedRows = 2;  // from so many on, neighbours share the turning of x
+// What was measured to win (bench/cuda.md): with chunks of how many tiles, and up to how many rows.
 constexpr int kGridChunk = 4;
-constexpr int kGridRows = 4;
+constexpr int kGridRows = 8;
 constexpr int kStaticBytes = 16 * 1024;  // of the kernel's own shared arrays, rounded up
 
 int number(const char* name, int otherwise) {
@@ -55,28 +46,15 @@ bool fits(const PassShape& shape, const PassLayer* layers) {
   return true;
 }
 
-bool is_small(const PassLayer& layer) {
-  std::size_t bytes = 0;
-  for (int m = 0; m < kPassMatrices; ++m) bytes += matrix_of(layer, m).bytes;
-  return bytes < kSmallBytes;
-}
-
-// Whether a team is the one named by LOOPD_PASS_TEAM, or, where that names none, `otherwise`.
-bool wants(const char* team, bool otherwise) {
-  const char* named = std::getenv("LOOPD_PASS_TEAM");
-  return named ? std::strcmp(named, team) == 0 : otherwise;
-}
-
 // The plan for `count` rows; everything but what shared memory holds is the same for all counts.
 Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   Plan plan;
   if (!fits(shape, layers)) return plan;
   const HeadShape& heads = shape.heads;
   PassArguments& p = plan.p;
-  p.clustered = limits().clusters && is_small(layers[0]) && wants("cluster", kSmallOnCluster);
-  p.members = p.clustered ? kClusterBlocks : limits().multiprocessors;
+  p.members = limits().multiprocessors;
   if (2 * heads.kv_heads > p.members) return plan;  // or a block would have more units of attention than it can note
-  p.paired = limits().clusters && !p.clustered && p.members % 2 == 0 && count >= number("LOOPD_PASS_PAIRED", kPairedRows);
+  p.paired = limits().clusters && p.members % 2 == 0 && count > 4 && std::getenv("LOOPD_PASS_ALONE") == nullptr;
   p.layer_count = shape.layers, p.count = count, p.width = shape.width, p.window = shape.window, p.eps = shape.eps;
   p.shape = heads, p.rope = reinterpret_cast<const float2*>(shape.rope);
   p.splits = std::clamp(p.members / heads.kv_heads - 1, 1, 63);  // and one block more for the window
@@ -153,8 +131,7 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
 int pass_rows(const PassShape& shape, const PassLayer* layers) {
   const Plan most = plan(shape, layers, kMaxPassRows);
   if (!most.possible) return 0;
-  const bool wanted = is_small(layers[0]) ? most.p.clustered || wants("grid", kSmallOnGrid) : kOnGrid;
-  return wanted ? std::clamp(number("LOOPD_PASS_ROWS", kGridRows), 1, kMaxPassRows) : 0;
+  return std::clamp(number("LOOPD_PASS_ROWS", kGridRows), 1, kMaxPassRows);
 }
 
 std::size_t pass_workspace(const PassShape& shape, const PassLayer* layers) {
@@ -191,11 +168,7 @@ void pass(Stream stream, float* hidden, const PassShape& shape, const PassLayer*
   const auto kernels = shape.heads.head_dim == 64 ? pass_64 : pass_128;
   const PassKernel kernel = kernels(column_tiles, layers[0].cache.type, p.clocks != nullptr);
   const dim3 grid(static_cast<unsigned>(p.members)), block(kPassThreads);
-  if (p.clustered) {
-    launch_clusters("pass", stream, kernel, grid, block, made.shared, kClusterBlocks, p);
-  } else {
-    launch_cooperative("pass", stream, kernel, grid, block, made.shared, p.paired ? 2 : 0, p);
-  }
+  launch_cooperative("pass", stream, kernel, grid, block, made.shared, p.paired ? 2 : 0, p);
 }
 
 }  // namespace cuda

@@ -219,7 +219,7 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
   const Block b{p, member, tid, warp, lane, shared + p.columns_at, reinterpret_cast<float*>(shared + p.bias_at), reinterpret_cast<float*>(shared + p.sums_at),
                 parts, row_scale, rows.loop, rows.position, rows.page, turns, units, unit_count, phase};
   Pages<D, Element> pages{shared + p.pages_at, shared_address(page_barriers)};
-  b.meet_neighbour();  // nobody writes to a neighbour that has not begun
+  b.meet_neighbour<N>();  // nobody writes to a neighbour that has not begun
   laps.start();
 
   // The steps share their code: what is used once a layer must be fetched again and again if all of it does not fit the

@@ -52,7 +52,6 @@ struct PassArguments {
   int splits;           // blocks that share the attention over one context
   int chunk, stages;    // tiles a warp fetches at once, and how many such chunks it has on their way
   int members;          // blocks
-  bool clustered;       // all blocks are one cluster and meet at its barrier; otherwise through memory
   bool paired;          // neighbours are clusters of two, and turn x for each other
   long long* clocks;    // null, or [kPassLaps] that get the cycles which block 0 spent on each step
   int columns_at, pages_at, bias_at, sums_at;  // bytes into shared memory

@@ -48,12 +48,6 @@ struct Block {
   // still to come.
   template <typename Meanwhile>
   __device__ __forceinline__ void meet(const Meanwhile& meanwhile) const {
-    if (p.clustered) {
-      asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-      meanwhile();
-      asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-      return;
-    }
     __syncthreads();
     if (tid == 0) {
       const unsigned add = member == 0 ? 0x80000000u - static_cast<unsigned>(p.members - 1) : 1u;
@@ -71,9 +65,10 @@ struct Block {
     __syncthreads();
   }
 
-  // For writes of this pair of blocks, or this block alone, into each other's shared memory.
+  // For writes of this pair of blocks, or this block alone, into each other's shared memory. Kernels for few rows have no pairs.
+  template <int N>
   __device__ __forceinline__ void meet_neighbour() const {
-    if (p.paired) {
+    if (N > 1 && p.paired) {
       asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
     } else {
       __syncthreads();

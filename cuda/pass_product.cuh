@@ -59,8 +59,9 @@ struct Piece {
 };
 
 // How far the neighbour's shared memory is from this block's, in addresses of the pair; 0: there is none.
+template <int N>
 __device__ __forceinline__ uint32_t to_neighbour(const Block& b) {
-  if (!b.p.paired) return 0;
+  if (N == 1 || !b.p.paired) return 0;
   const uint32_t own = shared_address(b.columns);
   uint32_t there;
   asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(own), "r"((b.member ^ 1) & 1));
@@ -100,7 +101,7 @@ __device__ __forceinline__ void stage(const Block& b, const float* x, int cols, 
   const int pieces = (k_count + kStagePiece - 1) / kStagePiece;
   const int stride = column_stride(k_count);
   float* squares = piece_squares(b);
-  const uint32_t neighbour = to_neighbour(b);
+  const uint32_t neighbour = to_neighbour<N>(b);
   const int step = neighbour ? 2 * kPassWarps : kPassWarps;  // a pair shares the pieces
   Piece now;
   now.row = 0, now.number = b.warp + (neighbour ? b.member % 2 * kPassWarps : 0) - step;  // none yet
@@ -141,7 +142,7 @@ __device__ __forceinline__ void stage(const Block& b, const float* x, int cols, 
     }
     now = next;
   } while (now.row < b.p.count);
-  b.meet_neighbour();
+  b.meet_neighbour<N>();
   // Read behind product(). Warp r has row r.
   if (b.warp < b.p.count) {
     float scale = 1;

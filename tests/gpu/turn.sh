@@ -56,8 +56,7 @@ part() {
   echo "== $1"
   case "$1" in
     pass)
-      # Small models in one cluster as well as on all multiprocessors, whichever is chosen.
-      for team in cluster grid; do LOOPD_PASS_TEAM=$team ops 60 30 --quick --only pass; done
+      ops 60 30 --quick --only pass
       if [ "$code" = 124 ]; then
         echo "the kernel of a whole loop hangs; the rest goes on without it"
         export LOOPD_CUDA_NO_PASS=1
@@ -70,8 +69,8 @@ part() {
       ;;
     variants)
       # What each choice is worth that the head of cuda/pass.cu makes.
-      for variant in '' LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_TEAM=cluster LOOPD_PASS_TEAM=grid; do variant default "$variant"; done
-      for variant in '' LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_CHUNK=6 LOOPD_PASS_CHUNK=2 LOOPD_PASS_PAIRED=99; do variant 40b "$variant"; done
+      for variant in '' LOOPD_CUDA_NO_PASS=1; do variant default "$variant"; done
+      for variant in '' LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_CHUNK=6 LOOPD_PASS_CHUNK=2 LOOPD_PASS_ALONE=1; do variant 40b "$variant"; done
       ;;
     measure)
       LD_LIBRARY_PATH=$root/.pack/gpu/lib LOOPD_CUDA_PLUGIN=$plugin timeout "$(left 180)" "$root/bench/gpu" --programs "$root/.pack/gpu" --out "$out" --seconds "$(left 170)" --no-peer
