@@ -70,11 +70,13 @@ struct Pages {
     if (!more(b)) return;
     const Unit& u = b.units[unit];
     const uint32_t slot = asked++ % 2;
-    if (b.tid == 0) {
+    // The last warp has no results to write meanwhile.
+    if (b.tid == kPassThreads - 32) {
       const std::size_t line = static_cast<std::size_t>(static_cast<unsigned>(u.page_at(page) * b.p.shape.kv_heads + u.kv_head));
       const uint32_t to = shared_address(memory) + slot * 2 * kBytes;
-      // The block may have written what lay here before without the copy engine.
-      asm volatile("fence.proxy.async;" ::: "memory");
+      // The block may have written what lay here before without the copy engine. What it wrote to memory is of other lines:
+      // a fence for that as well would wait as long as a meeting.
+      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
       barrier_expect(barriers + slot * 8, 2 * kBytes);
       bulk_copy(to, static_cast<const unsigned char*>(cache.keys) + line * kBytes, kBytes, barriers + slot * 8);
       bulk_copy(to + kBytes, static_cast<const unsigned char*>(cache.values) + line * kBytes, kBytes, barriers + slot * 8);
