@@ -12,9 +12,8 @@
 namespace cuda {
 namespace {
 
-// What was measured to win (bench/cuda.md): with chunks of how many tiles, how far ahead, and up to how many rows.
+// What was measured to win (bench/cuda.md): with chunks of how many tiles, and up to how many rows.
 constexpr int kGridChunk = 4;
-constexpr int kRunway = 16;  // tiles that a warp asks L2 for between two products: 17 MB on 132 multiprocessors
 constexpr int kGridRows = 8;
 constexpr int kStaticBytes = 16 * 1024;  // of the kernel's own shared arrays, rounded up
 
@@ -103,9 +102,6 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   if (other + ring_bytes() > room) return plan;
   p.stages = static_cast<int>(std::min<std::size_t>((room - other) / ring_bytes(), static_cast<std::size_t>(std::min(kPassStages, number("LOOPD_PASS_STAGES", kPassStages)))));
   p.columns_at = static_cast<int>(align(static_cast<std::size_t>(p.stages) * ring_bytes()));
-  // What stays in L2 need not be asked into it.
-  const bool streams = std::size_t{100} * 1024 * 1024 < static_cast<std::size_t>(shape.layers) * (matrix_of(layers[0], 2).bytes + matrix_of(layers[0], 3).bytes);
-  p.runway = streams ? std::max(0, number("LOOPD_PASS_RUNWAY", kRunway)) : 0;
   p.pages_at = p.columns_at + static_cast<int>(count == 1 ? align(columns) : scratch);
   p.bias_at = p.columns_at + static_cast<int>(align(columns) + (count == 1 ? pages : 0));
   p.sums_at = p.bias_at + static_cast<int>(bias);

@@ -51,7 +51,6 @@ struct PassArguments {
   int layer_count, count, width, window;
   int splits;           // blocks that share the attention over one context
   int chunk, stages;    // tiles a warp fetches at once, and how many such chunks it has on their way
-  int runway;           // tiles behind these that a warp asks L2 for between two products
   int members;          // blocks
   bool paired;          // neighbours are clusters of two, and turn x for each other
   long long* clocks;    // null, or [kPassLaps] that get the cycles which block 0 spent on each step

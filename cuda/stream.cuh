@@ -207,26 +207,8 @@ struct Ring {
     }
   }
   __device__ __forceinline__ void settle() {
-    if (owes && lane == 0) {
-      fill((use_stage == 0 ? static_cast<uint32_t>(p.stages) : use_stage) - 1);
-      look_ahead();
-    }
+    if (owes && lane == 0) fill((use_stage == 0 ? static_cast<uint32_t>(p.stages) : use_stage) - 1);
     owes = false;
-  }
-  // Between two products the ring is full before the next begins: asks L2 for what comes behind it, so that memory goes on.
-  // While products run that would only be in their way.
-  __device__ __forceinline__ void look_ahead() {
-    Cursor next = parts.next[warp];
-#pragma unroll 1
-    for (int left = p.runway; left > 0 && next.layer < p.layer_count;) {
-      const Share s = parts.share[next.matrix];
-      const int tiles = tiles_of(next, s, left);
-      const Scales scales = scales_of(next, s, tiles);
-      prefetch_l2(next.words, static_cast<uint32_t>(tiles) * 512);
-      prefetch_l2(scales.from, scales.bytes);
-      pass_by(next, s, tiles);
-      left -= tiles;
-    }
   }
 };
 #endif
