@@ -110,6 +110,7 @@ void add(TypingFigures& to, const TypingFigures& more) {
   to.computed_tokens += more.computed_tokens;
   to.prefetched_tokens += more.prefetched_tokens;
   to.generated_tokens += more.generated_tokens;
+  to.engine_ms += more.engine_ms;
   for (const auto& [name, guesses] : more.guesses) {
     TypingFigures::Guesses& sum = to.guesses[name];
     sum.answers += guesses.answers;
@@ -199,7 +200,9 @@ Json figures(const Run& run, int depth, int clients, const Options& options) {
           {"computed_tokens", f.computed_tokens}, {"generated_tokens", f.generated_tokens}, {"shown", f.shown}, {"taken", f.taken},
           {"taken_characters", f.taken_characters}, {"cpu_s", run.used.cpu_s},
           {"cpu_ms_per_key", 1e3 * run.used.cpu_s / static_cast<double>(std::max<std::size_t>(1, f.keys))},
-          {"cpu_s_per_taken_character", f.taken_characters == 0 ? Json() : Json(run.used.cpu_s / taken)}, {"rss_mb", run.used.rss_mb},
+          {"cpu_s_per_taken_character", f.taken_characters == 0 ? Json() : Json(run.used.cpu_s / taken)},
+          {"engine_s", f.engine_ms / 1e3}, {"engine_s_per_taken_character", f.taken_characters == 0 ? Json() : Json(f.engine_ms / 1e3 / taken)},
+          {"rss_mb", run.used.rss_mb},
           {"guesses", guesses_of(f)}};
 }
 

@@ -307,6 +307,7 @@ struct TypingClient::State : std::enable_shared_from_this<TypingClient::State> {
       guesses.drafted += tokens.value("drafted", std::size_t{0});
       guesses.accepted += tokens.value("accepted", std::size_t{0});
       guesses.decode_ms += report.at("timings_ms").value("decode", 0.0);
+      figures.engine_ms += report.at("timings_ms").value("total", 0.0);
       computed = tokens.value("computed", std::size_t{0}) + tokens.value("prefetched", std::size_t{0});
       if (!jumped && !figures.key_ms.empty()) figures.model_ms.push_back(figures.key_ms.back());
     } else {

@@ -38,6 +38,7 @@ struct TypingFigures {
   std::size_t computed_tokens = 0;   // of prompts, inside requests
   std::size_t prefetched_tokens = 0;  // of prompts, ahead of requests
   std::size_t generated_tokens = 0;
+  double engine_ms = 0;              // that the engine (GPU or CPU) worked on those answers, on their prompts inside requests
   // Of answers for which the model ran, by syntax class.
   struct Guesses {
     std::size_t answers = 0, generated = 0, drafted = 0, accepted = 0;  // tokens, but for the answers
