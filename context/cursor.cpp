@@ -8,6 +8,7 @@
 
 #include "context/enclosure.h"
 #include "context/lex.h"
+#include "context/lines.h"
 
 namespace context {
 
@@ -61,24 +62,19 @@ bool blank_line(std::string_view line) { return trim_blanks(line).empty(); }
 // Editors type closing brackets on their own; they, commas and semicolons are no code that follows.
 bool only_closers(std::string_view text) { return text.find_first_not_of(")]};, \t\r") == std::string_view::npos; }
 
-std::size_t blanks(std::string_view line) {
-  const std::size_t first = line.find_first_not_of(" \t");
-  return first == std::string_view::npos ? line.size() : first;
-}
-
-struct Line {
+struct CursorLine {
   std::string_view prefix;   // before the cursor
   std::string_view typed;    // prefix without blanks at both ends
   std::string_view suffix;   // behind the cursor, to the line's end
   bool touching = false;     // no blank between the cursor and what was typed
 };
 
-Line line_at(const Document& document, std::size_t offset) {
+CursorLine line_at(const Document& document, std::size_t offset) {
   const std::string_view text = document.text();
   const std::size_t line = document.line_of(offset);
   const std::size_t start = document.line_start(line);
   const std::size_t end = std::max(document.line_end(line), offset);
-  Line result;
+  CursorLine result;
   result.prefix = text.substr(start, offset - start);
   result.typed = trim_blanks(result.prefix);
   result.suffix = text.substr(offset, end - offset);
@@ -171,7 +167,7 @@ void classify_fresh_line(const Enclosure& around, bool indented, bool text_follo
 }
 
 // A definition whose body is not open yet.
-bool in_definition_header(Language language, const Line& line, const Enclosure& around) {
+bool in_definition_header(Language language, const CursorLine& line, const Enclosure& around) {
   if (around.frame == Frame::parameters) {
     return true;
   }
@@ -199,12 +195,12 @@ bool ends_with(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
-bool opens_python_block(const Line& line, const Enclosure& around) {
+bool opens_python_block(const CursorLine& line, const Enclosure& around) {
   return around.frame == Frame::top && line.typed.back() == ':' &&
          (starts_definition(Language::python, line.typed) || starts_control(Language::python, line.typed));
 }
 
-bool after_statement(Language language, const Line& line, const Enclosure& around) {
+bool after_statement(Language language, const CursorLine& line, const Enclosure& around) {
   const bool in_body = around.frame == Frame::top || around.frame == Frame::block || around.frame == Frame::type_body ||
                        around.frame == Frame::name_space;
   const char last = line.typed.back();
@@ -215,7 +211,7 @@ bool after_statement(Language language, const Line& line, const Enclosure& aroun
          (last == ':' && (one_of(first_word(line.typed), {"case", "default", "public", "private", "protected"})));
 }
 
-void classify_typed_line(Language language, const Line& line, const Enclosure& around, bool indented, Cursor& cursor) {
+void classify_typed_line(Language language, const CursorLine& line, const Enclosure& around, bool indented, Cursor& cursor) {
   const char last = line.typed.back();
   const bool text_follows = !blank_line(line.suffix);
   const bool code_follows = text_follows && !only_closers(line.suffix);
@@ -271,7 +267,7 @@ void classify_typed_line(Language language, const Line& line, const Enclosure& a
   decide(cursor, SyntaxClass::function, text_follows || header, header ? "inside the header of a block" : "inside a statement");
 }
 
-void classify_text(const Document& document, const Line& line, std::size_t offset, Cursor& cursor) {
+void classify_text(const Document& document, const CursorLine& line, std::size_t offset, Cursor& cursor) {
   if (!blank_line(line.prefix) && line.touching && is_word(line.prefix.back())) {
     decide(cursor, SyntaxClass::identifier, true, "a word is being typed");
   } else {
@@ -297,7 +293,7 @@ std::string_view name(SyntaxClass syntax_class) {
 Cursor classify(const Document& document, const SyntaxTree* tree, std::size_t offset) {
   const std::string_view text = document.text();
   offset = std::min(offset, text.size());
-  const Line line = line_at(document, offset);
+  const CursorLine line = line_at(document, offset);
   Cursor cursor;
   cursor.scope_end = text.size();
   cursor.indent = std::min(blanks(line.prefix), line.prefix.size());

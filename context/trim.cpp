@@ -4,124 +4,14 @@
 #include <algorithm>
 #include <vector>
 
+#include "context/block_end.h"
 #include "context/enclosure.h"
 #include "context/lex.h"
+#include "context/lines.h"
 
 namespace context {
 
 namespace {
-
-constexpr std::size_t everything = std::string_view::npos;
-
-std::string_view right_trimmed(std::string_view text) {
-  while (!text.empty() && is_blank(text.back())) {
-    text.remove_suffix(1);
-  }
-  return text;
-}
-
-std::size_t blanks(std::string_view line) {
-  const std::size_t first = line.find_first_not_of(" \t");
-  return first == everything ? line.size() : first;
-}
-
-struct Piece {
-  std::size_t start = 0;
-  std::size_t end = 0;  // without the line's terminator
-  std::string_view text;
-};
-
-std::vector<Piece> split_lines(std::string_view text) {
-  std::vector<Piece> lines;
-  for (std::size_t start = 0;;) {
-    const std::size_t newline = text.find('\n', start);
-    const std::size_t end = newline == everything ? text.size() : newline;
-    lines.push_back({start, end, right_trimmed(text.substr(start, end - start))});
-    if (newline == everything) {
-      return lines;
-    }
-    start = newline + 1;
-  }
-}
-
-// `else:` and its like stand at the indentation of the statement they continue.
-bool continues_statement(std::string_view line) {
-  return one_of(first_word(line), {"else", "elif", "except", "finally", "case"});
-}
-
-// The end of the part of `generated` that belongs to the cursor's block in a language that indents; `everything` while
-// no line has left it. A line that is still being generated counts only where `finished` says that no more will come.
-std::size_t end_by_indent(const Cursor& cursor, std::string_view line_prefix, std::string_view generated, bool finished) {
-  const std::size_t indent = cursor.indent;
-  // Brackets join lines: only a line that starts outside of any can leave the block.
-  const std::string joined = std::string(line_prefix) + std::string(generated);
-  const std::vector<Piece> lines = split_lines(generated);
-  for (std::size_t i = 1; i < lines.size(); ++i) {
-    // "el" may become "else": a line's first word decides only once something follows it.
-    const bool known = finished || i + 1 < lines.size() ||
-                       first_word(lines[i].text).size() < trim_blanks(lines[i].text).size();
-    if (lines[i].text.empty() || !known) {
-      continue;
-    }
-    const std::size_t own = blanks(lines[i].text);
-    const bool left = cursor.opens_block ? own <= indent && !continues_statement(lines[i].text) : own < indent;
-    if (!left) {
-      continue;
-    }
-    const Lexed before = lex(cursor.language, std::string_view(joined).substr(0, line_prefix.size() + lines[i].start));
-    if (before.open.empty() && before.mode == LexMode::code) {
-      return lines[i - 1].end;
-    }
-  }
-  return everything;
-}
-
-// The same by brackets: the end is just before a closing bracket that nothing in the line or the text opened, or behind
-// the line that closes the block which the cursor's line opened.
-struct BracketEnd {
-  std::size_t end = everything;
-  char stray = 0;                  // the bracket at `end` that leaves the block, if one does
-  std::size_t closer = everything;  // where the block that the cursor's line opened is closed
-};
-
-BracketEnd end_by_bracket(const Cursor& cursor, std::string_view line_prefix, std::string_view generated) {
-  const std::string joined = std::string(line_prefix) + std::string(generated);
-  const std::size_t shift = line_prefix.size();
-  BracketEnd result;
-  const Lexed all = lex(cursor.language, joined);
-  for (const Bracket& stray : all.stray) {
-    if (stray.offset >= shift) {
-      result.end = stray.offset - shift;
-      result.stray = stray.kind;
-      break;
-    }
-  }
-  const std::string_view typed = right_trimmed(line_prefix);
-  if (!cursor.opens_block || typed.empty() || typed.back() != '{') {
-    return result;
-  }
-  for (const auto& [open, close] : all.pairs) {
-    if (open + 1 == typed.size()) {
-      result.closer = close - shift;
-    }
-  }
-  if (result.closer == everything) {
-    return result;
-  }
-  // `} else {` goes on: the block is over with the first line at whose end no bracket is open that was not before.
-  const std::size_t opened = lex(cursor.language, typed).open.size();
-  for (std::size_t newline = generated.find('\n', result.closer); newline < result.end;
-       newline = generated.find('\n', newline + 1)) {
-    const Lexed so_far = lex(cursor.language, std::string_view(joined).substr(0, shift + newline));
-    if (so_far.open.size() < opened && so_far.mode == LexMode::code) {
-      result.end = newline;
-      result.stray = 0;
-    }
-  }
-  return result;
-}
-
-bool indents(Language language) { return language == Language::python || language == Language::none; }
 
 std::string_view line_prefix_at(const Document& document, std::size_t offset) {
   const std::size_t start = document.line_start(document.line_of(offset));
@@ -247,7 +137,7 @@ void cut_repeated_suffix_lines(const Document& document, std::size_t offset, Tri
   if (next.empty()) {
     return;
   }
-  const std::vector<Piece> lines = split_lines(result.text);
+  const std::vector<Line> lines = split_lines(result.text);
   const auto is_trivial = [](std::string_view line) {
     return std::count_if(line.begin(), line.end(), is_word) < 3;
   };
@@ -266,9 +156,9 @@ void cut_repeated_suffix_lines(const Document& document, std::size_t offset, Tri
 
 // Keeps the first of three or more equal groups of lines.
 void cut_repeated_lines(Trimmed& result) {
-  std::vector<Piece> lines = split_lines(result.text);
+  std::vector<Line> lines = split_lines(result.text);
   // The first line's indentation stands before the cursor, so none counts.
-  for (Piece& line : lines) {
+  for (Line& line : lines) {
     line.text = trim_blanks(line.text);
   }
   for (std::size_t i = 0; i < lines.size(); ++i) {
@@ -300,7 +190,7 @@ void cut_repeated_tail(Trimmed& result) {
     }
     const bool letters = std::any_of(unit.begin(), unit.end(), [](char c) { return is_word(c) && !(c >= '0' && c <= '9'); });
     const bool uniform = std::all_of(unit.begin(), unit.end(), [&](char c) { return c == unit[0]; });
-    if (repeats >= 4 && letters && !uniform && unit.find('\n') == everything) {
+    if (repeats >= 4 && letters && !uniform && unit.find('\n') == std::string_view::npos) {
       result.text.resize(text.size() - (repeats - 1) * period);
       result.dropped = "the end repeats itself";
       return;
@@ -328,45 +218,28 @@ void apply_line_rule(const Document& document, std::size_t offset, const Cursor&
                      Trimmed& result) {
   const std::size_t newline = generated.find('\n');
   result.text = generated.substr(0, newline);
-  if (newline != everything && !right_trimmed(generated.substr(newline)).empty()) {
+  if (newline != std::string_view::npos && !right_trimmed(generated.substr(newline)).empty()) {
     result.dropped = "more than the line";
   }
   if (!trim_blanks(line_suffix_at(document, offset)).empty()) {
     return;  // join_with_rest_of_line sees to brackets
   }
-  const BracketEnd end = end_by_bracket(cursor, line_prefix_at(document, offset), result.text);
+  const BlockEnd end = end_by_bracket(cursor, line_prefix_at(document, offset), result.text);
   if (end.stray != 0 && closer_follows(document, cursor, offset, end.stray)) {
     result.text.resize(end.end);
     result.dropped = "the closing bracket stands behind the cursor already";
   }
 }
 
-BracketEnd block_end(const Cursor& cursor, std::string_view line_prefix, std::string_view generated, bool finished) {
-  if (!indents(cursor.language)) {
-    return end_by_bracket(cursor, line_prefix, generated);
-  }
-  BracketEnd by_indent;
-  by_indent.end = end_by_indent(cursor, line_prefix, generated, finished);
-  if (cursor.language == Language::none) {
-    return by_indent;
-  }
-  // A bracket of the lines above that is closed at the left edge ends the block as a bracket.
-  const BracketEnd by_bracket = end_by_bracket(cursor, line_prefix, generated);
-  const bool bracket_first = by_bracket.end < by_indent.end ||
-                             (by_bracket.end != everything &&
-                              trim_blanks(generated.substr(by_indent.end, by_bracket.end - by_indent.end)).empty());
-  return bracket_first ? by_bracket : by_indent;
-}
-
 void apply_block_rule(const Document& document, std::size_t offset, const Cursor& cursor, std::string_view generated,
                       Trimmed& result) {
-  BracketEnd end = block_end(cursor, line_prefix_at(document, offset), generated, true);
+  BlockEnd end = block_end(cursor, line_prefix_at(document, offset), generated, true);
   if (end.closer < end.end && closer_follows(document, cursor, offset, '}')) {
     end.end = end.closer;
     end.stray = '}';
   }
   result.text = generated.substr(0, end.end);
-  if (end.end == everything) {
+  if (end.end == std::string_view::npos) {
     return;
   }
   if (end.stray == 0) {
@@ -415,18 +288,18 @@ bool repeats_line_above(const Document& document, std::size_t offset, std::strin
 
 bool is_complete(const Cursor& cursor, std::string_view line_prefix, std::string_view generated) {
   if (cursor.single_line) {
-    return generated.find('\n') != everything;
+    return generated.find('\n') != std::string_view::npos;
   }
   const bool ends_in_two_blank_lines = generated.size() >= 3 && generated.substr(generated.size() - 3) == "\n\n\n";
   if (ends_in_two_blank_lines && cursor.syntax_class != SyntaxClass::module) {
     return true;
   }
-  const BracketEnd end = block_end(cursor, line_prefix, generated, false);
-  if (end.end == everything) {
+  const BlockEnd end = block_end(cursor, line_prefix, generated, false);
+  if (end.end == std::string_view::npos) {
     return false;
   }
   // Behind a ")" or "]" the statement's own end may follow on the line.
-  return end.stray == 0 || end.stray == '}' || generated.find('\n', end.end) != everything;
+  return end.stray == 0 || end.stray == '}' || generated.find('\n', end.end) != std::string_view::npos;
 }
 
 Trimmed trim(const Document& document, std::size_t offset, const Cursor& cursor, std::string_view generated) {

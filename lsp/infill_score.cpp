@@ -6,13 +6,10 @@
 #include <numeric>
 #include <utility>
 
+#include "context/lines.h"
+
 namespace lsp {
 namespace {
-
-std::string_view right_trimmed(std::string_view text) {
-  const std::size_t last = text.find_last_not_of(" \t\r\n");
-  return text.substr(0, last == std::string_view::npos ? 0 : last + 1);
-}
 
 double share(std::size_t part, std::size_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
@@ -37,8 +34,8 @@ double edit_similarity(std::string_view a, std::string_view b) {
 }
 
 void InfillScore::add(std::string_view reference, const FilledHole& answer) {
-  const std::string_view wanted = right_trimmed(reference);
-  const std::string_view got = right_trimmed(answer.text);
+  const std::string_view wanted = context::right_trimmed(reference);
+  const std::string_view got = context::right_trimmed(answer.text);
   const bool same = wanted == got;
   const auto letters = std::count_if(wanted.begin(), wanted.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; });
   ++count;

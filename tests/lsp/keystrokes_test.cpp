@@ -193,7 +193,7 @@ TEST_CASE("recorded typing computes at most 4 tokens for 85 of 100 keys") {
 // With the layout in which prefix and middle are one text, the open end of the prefix is left out and spelled out again.
 TEST_CASE("the tokens before a cut and the bytes to spell out are the prefix, at every cut of 500 lines") {
   if (!engine()) return;
-  std::istringstream lines(contents("context/trim.cpp") + contents("models/corpus/filters.py"));
+  std::istringstream lines(contents("context/trim.cpp") + contents("context/check.cpp") + contents("models/corpus/filters.py"));
   std::string line;
   std::size_t cuts = 0, taken = 0;
   const auto suffix_mark = engine()->tokenizer().find_special("<|fim_prefix|>");
