@@ -3,13 +3,14 @@
 #   run.sh begin SECONDS   takes files from PACK, trains the tokenizer (from sample.xz), picks kernels, starts training
 #   run.sh add             takes further files from PACK
 #   run.sh go              all parts are there: encode the corpus and make rows (training waits for the first epoch)
-#   run.sh wait SECONDS    follows the log until training is done, or for SECONDS
+#   run.sh wait SECONDS [LINES [OUT]]  follows the log until training is done, or for SECONDS; once done, also `home OUT`, so that
+#                          a machine that is lost between two calls takes no trained model along
 #   run.sh budget SECONDS  changes the end of the training, in seconds after its start
 #   run.sh results OUT S   waits for the judgement after the training and copies its cases and the logs to OUT
 #   run.sh home OUT        copies the exported model and the logs to OUT;  `run.sh weights OUT N` the N-th bf16 piece
 # GPUS: those that train (default all); the judgement uses all. TRAIN_FLAGS: for train.py. KERNELS: skips the choice of them.
 # LONG=1: also rows of 4096 tokens, for --long-rows $WORK/long. CONTROLS=SECONDS: short controls after the training, on the last GPU
-# while the others judge: those in CONTROL_NAMES (default all). JUDGES: processes a GPU that judge (4), PARTS: of the held-out set (16).
+# while the others judge: those in CONTROL_NAMES (default all). JUDGES: processes a GPU that judge (4; 3 where it has 80 GB), PARTS: of the held-out set (16).
 set -u
 cd "$(dirname "$0")"
 WORK=${WORK:-/dev/shm/loopd} PACK=${PACK:-../../.pack}
@@ -118,7 +119,8 @@ case $stage in
   wait)
     until [ -e $WORK/trained ] || [ $SECONDS -ge $2 ]; do sleep 0.5; done
     tail -n 5 $logs/tokenizer.log $logs/rows.log $logs/stage.log; cat $logs/attention-*.log | grep '^{'
-    cut -c1-900 $logs/train.log | tail -n ${3:-12}; cat $WORK/trained 2>/dev/null; ls $WORK/rows ;;
+    cut -c1-900 $logs/train.log | tail -n ${3:-12}; cat $WORK/trained 2>/dev/null; ls $WORK/rows
+    if [ -e $WORK/trained ] && [ -n "${4:-}" ]; then bash ./run.sh home $4; fi ;;
   budget) echo $2 > $WORK/budget ;;
   home)
     cp $WORK/run/model/*.safetensors $2/
