@@ -195,7 +195,8 @@ std::size_t step_of(const std::vector<context::Step>& steps, std::size_t offset)
 
 // Regenerates faulty steps while passes are left and something is found. The first token of what failed is banned, so
 // that the model has to take another way.
-void revise(Run& run, int passes, Draft draft, context::Trimmed& shown, context::Verdict& verdict) {
+void revise(Run& run, int passes, const Draft& first, context::Trimmed& shown, context::Verdict& verdict) {
+  Draft draft = first;
   std::size_t skipped = 0;  // bytes of `shown` in front of the draft
   std::size_t banned_at = std::string::npos;
   std::vector<inference::TokenId> banned;
@@ -309,7 +310,7 @@ Completion complete(const ModelPort& model, const CompletionInput& given, std::s
   }
 
   // The model drafts until its own end, the end of the line or block, the deadline, or the next request.
-  Draft draft = run.generate("", input.options.banned_first);
+  const Draft draft = run.generate("", input.options.banned_first);
   out.finish_reason = inference::name(draft.finish);
   out.first_token = first_token(draft, 0);
   if (draft.finish == inference::FinishReason::cancelled) {
@@ -324,18 +325,17 @@ Completion complete(const ModelPort& model, const CompletionInput& given, std::s
   run.trace(draft, steps, 0, 0, StepKind::draft);
 
   // No edit is shown that breaks what parsed before.
-  const Draft first = draft;
   if (!shown.text.empty()) {
     context::Verdict verdict = run.verify(shown);
     // Depth that the model lacks is spent here, and one pass more where the user asked and waits.
     const int passes = input.options.passes.value_or(plan.depth.revise + (input.explicit_request ? 1 : 0));
-    if (!verdict.ok) revise(run, passes, std::move(draft), shown, verdict);
+    if (!verdict.ok) revise(run, passes, draft, shown, verdict);
     if (!verdict.ok) cut_back(run, shown, verdict);
   }
   if (shown.text.empty() && shown.dropped.empty() && draft.text.empty()) run.explain("the model ended at once");
 
-  const bool as_drafted = !shown.text.empty() && first.text.compare(0, shown.text.size(), shown.text) == 0;
-  out.probability = as_drafted ? probability_of(first, shown.text.size()) : 0;
+  const bool as_drafted = !shown.text.empty() && draft.text.starts_with(shown.text);
+  out.probability = as_drafted ? probability_of(draft, shown.text.size()) : 0;
   out.text = std::move(shown.text);
   out.replace_after = shown.replace_after;
   out.timings.total = ms_since(run.start);

@@ -133,11 +133,4 @@ struct Completion {
 // Never throws for what the text or the cursor is; the model's errors pass through.
 Completion complete(const ModelPort& model, const CompletionInput& input, std::stop_token stop);
 
-// Puts the prompt of a probable request into the model's cache.
-void prepare(const ModelPort& model, const CompletionInput& input, std::stop_token stop);
-
-// For idle moments: where the kept beginning of the prompt has aged, makes a new one ready in the document's other
-// timeline, and goes over to it once all of it is computed.
-void renew(const ModelPort& model, const CompletionInput& input, std::stop_token stop);
-
 }  // namespace lsp

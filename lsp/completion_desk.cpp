@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lsp/alternatives.h"
+#include "lsp/plan.h"
 #include "lsp/report.h"
 
 namespace lsp {
@@ -206,7 +207,7 @@ void CompletionDesk::submit(const OpenDocument& open, Ask ask, Reply& reply) {
 bool CompletionDesk::knows_answer(const std::string& uri, const context::Document& document, std::size_t offset) const {
   const Suggestion* shown = last(uri);
   const Suggestion* next = foresight_->ahead(uri);
-  return (shown && !recall(*shown, document, offset, false).empty()) || (next && !recall(*next, document, offset, false).empty());
+  return (shown && recalls(*shown, document, offset)) || (next && recalls(*next, document, offset));
 }
 
 // The answer without the model: the rest of the last suggestions, or what was foreseen for the place that the first led to.

@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "lsp/plan.h"
+
 namespace lsp {
 namespace {
 

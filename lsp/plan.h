@@ -1,4 +1,4 @@
-// What is fixed before the model runs: the place, the depth it is worth, and the prompt.
+// What is fixed before the model runs: the place, the depth it is worth, and the prompt; and making prompts ready ahead.
 #pragma once
 
 #include <memory>
@@ -32,5 +32,12 @@ context::Anchored::Choice fill_prompt(const ModelPort& model, const CompletionIn
 
 // The prompt as the model's port takes it, with `prefix` in front of the hole; `segments` keeps what it points to.
 inference::FimPrompt fim(const context::Prompt& prompt, std::vector<inference::FimSegment>& segments, std::string_view prefix);
+
+// Puts the prompt of a probable request into the model's cache.
+void prepare(const ModelPort& model, const CompletionInput& input, std::stop_token stop);
+
+// For idle moments: where the kept beginning of the prompt has aged, makes a new one ready in the document's other
+// timeline, and goes over to it once all of it is computed.
+void renew(const ModelPort& model, const CompletionInput& input, std::stop_token stop);
 
 }  // namespace lsp

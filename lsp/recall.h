@@ -22,4 +22,7 @@ struct Suggestion {
 // where anything else of the text differs, where all of them was typed, or where the user asks for more than typing got.
 std::vector<Completion> recall(const Suggestion& last, const context::Document& document, std::size_t offset, bool explicit_request);
 
+// Whether recall() has anything for a cursor where nobody asked by a key. Called at every key.
+bool recalls(const Suggestion& last, const context::Document& document, std::size_t offset);
+
 }  // namespace lsp

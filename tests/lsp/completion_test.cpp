@@ -10,6 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lsp/plan.h"
 #include "lsp/report.h"
 
 using lsp::Completion;

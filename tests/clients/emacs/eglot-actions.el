@@ -14,15 +14,10 @@
   (eglot-code-actions start end nil t))
 
 (user-run (format "emacs %s with eglot, actions" emacs-version)
-  (setq eglot-sync-connect 10 loopd-settings '(:context (:tokens 512)))
+  (setq loopd-settings '(:context (:tokens 512)))
   ;; eglot asks before it lets a server edit; this user says yes.
   (advice-add 'y-or-n-p :override #'always)
-  (find-file (car command-line-args-left))
-  (setq command-line-args-left nil)
-  (python-mode)
-  (apply #'eglot (eglot--guess-contact))
-  (user-wait "the connection" #'eglot-current-server)
-  (user-wait-for-model)
+  (user-connect)
   (prog1 (actions-all "emacs-eglot" (format "%s, eglot 1.9" emacs-version) #'user-menu '("fix"))
     (dolist (buffer (buffer-list)) (with-current-buffer buffer (set-buffer-modified-p nil)))
     (eglot-shutdown (eglot-current-server))))

@@ -5,6 +5,16 @@
 (require 'loopd-eglot)
 (require 'python)
 
+(defun user-connect ()
+  "Visit the file that the command line names, and wait until eglot is connected and the model is there."
+  (setq eglot-sync-connect 10)
+  (find-file (car command-line-args-left))
+  (setq command-line-args-left nil)
+  (python-mode)
+  (apply #'eglot (eglot--guess-contact))
+  (user-wait "the connection" #'eglot-current-server)
+  (user-wait-for-model))
+
 (defun user-complete ()
   "Complete at point as a user does with M-TAB; returns the line afterwards."
   (eglot--signal-textDocument/didChange)
