@@ -87,37 +87,34 @@ class Decoder:
     def __init__(self, s, work, device):
         self.s, self.work, self.device = s, work, device
 
-    def prefill(self, prompts, room, depth):
-        """Runs loops 1..depth over the prompts; self.last[r]: state after each prompt's last token."""
+    def prefill(self, prompts, originals, room, depth):
+        """Runs loops 1..depth over prompts and originals; self.last[r]: state after each prompt's last token.
+
+        Returns [prompt][loop]: -log2 of the probability of the originals, lists of tokens. What follows a prompt is not seen
+        by its answer: keys and values from there on are written anew as the answer grows."""
         # Multiples of 64, which masked attention kernels ask for.
-        T = -(-max(map(len, prompts)) // 64) * 64
+        T = -(-max(len(p) + len(o) for p, o in zip(prompts, originals)) // 64) * 64
         self.length = T + room
         ids = torch.full((len(prompts), T), bpe.PAD, device=self.device)
-        for i, p in enumerate(prompts):
-            ids[i, :len(p)] = torch.tensor(p, device=self.device)
+        for i, (p, o) in enumerate(zip(prompts, originals)):
+            ids[i, :len(p) + len(o)] = torch.tensor(p + o, device=self.device)
         self.at = torch.tensor([len(p) for p in prompts], device=self.device)
         self.start = (self.at - self.s.window).clamp_min(0)
         self.cos, self.sin = model.rope_table(self.length, self.s, self.device)
-        rows = max(1, PREFILL_TOKENS // T)
-        parts = [self.run(ids[i:i + rows], self.at[i:i + rows, None] - 1, self.start[i:i + rows], room, depth) for i in range(0, len(ids), rows)]
-        self.last = [torch.cat(x)[:, 0] for x in zip(*(states for states, _ in parts))]
+        ahead = torch.arange(max(map(len, originals)), device=self.device)
+        places = (self.at[:, None] - 1 + ahead).clamp_max(T - 2)
+        counted = ahead < torch.tensor([len(o) for o in originals], device=self.device)[:, None]
+        rows, parts, bits = max(1, PREFILL_TOKENS // T), [], []
+        for i in range(0, len(ids), rows):
+            some = slice(i, i + rows)
+            states, cache = self.run(ids[some], places[some], self.start[some], room, depth)
+            targets = ids[some].gather(1, places[some] + 1).flatten()
+            lost = [F.cross_entropy(self.logits(h, r + 1).flatten(0, 1), targets, reduction="none").view_as(counted[some]) for r, h in enumerate(states)]
+            bits += torch.stack([(x * counted[some]).sum(1) / math.log(2) for x in lost], 1).tolist()
+            parts.append(([h[:, 0] for h in states], cache))
+        self.last = [torch.cat(x) for x in zip(*(last for last, _ in parts))]
         self.cache = [[tuple(torch.cat(x) for x in zip(*layer)) for layer in zip(*loop)] for loop in zip(*(cache for _, cache in parts))]
-
-    def bits(self, prompts, answers, depth):
-        """[prompt][loop]: -log2 of the probability of `answers`, lists of tokens."""
-        T, most = -(-max(len(p) + len(a) for p, a in zip(prompts, answers)) // 64) * 64, max(map(len, answers))
-        self.cos, self.sin = model.rope_table(T, self.s, self.device)
-        rows, out = max(1, PREFILL_TOKENS // T), []
-        for i in range(0, len(prompts), rows):
-            texts = list(zip(prompts[i:i + rows], answers[i:i + rows]))
-            ids = torch.tensor([p + a + [bpe.PAD] * (T - len(p) - len(a)) for p, a in texts], device=self.device)
-            at = torch.tensor([len(p) - 1 for p, _ in texts], device=self.device)[:, None] + torch.arange(most, device=self.device)
-            counted = torch.arange(most, device=self.device) < torch.tensor([len(a) for _, a in texts], device=self.device)[:, None]
-            states, _ = self.run(ids, at.clamp_max(T - 2), at[:, 0], 0, depth)
-            targets = ids.gather(1, at.clamp_max(T - 2) + 1)
-            lost = [F.cross_entropy(self.logits(h, r + 1).flatten(0, 1), targets.flatten(), reduction="none").view_as(counted) for r, h in enumerate(states)]
-            out += torch.stack([(x * counted).sum(1) / math.log(2) for x in lost], 1).tolist()
-        return out
+        return bits
 
     def run(self, ids, at, start, room, depth):
         """(by loop the states at positions `at` [B, n], [loop][layer] -> keys and values) of some of the prompts."""
@@ -262,9 +259,8 @@ def main():
     out = open(a.out, "w") if a.out else None
     with torch.no_grad():
         for part in batches(cases, a.batch):
-            answers = [([*map(int, encoder.encode(c["forced"] + c["canonical_solution"]))] + [bpe.FIM_END])[:a.new_tokens] for c in part]
-            bits = decoder.bits([c["tokens"] for c in part], answers, max(depths))
-            decoder.prefill([c["tokens"] for c in part], a.new_tokens, max(depths))
+            originals = [([*map(int, encoder.encode(c["forced"] + c["canonical_solution"]))] + [bpe.FIM_END])[:a.new_tokens] for c in part]
+            bits = decoder.prefill([c["tokens"] for c in part], originals, a.new_tokens, max(depths))
             for depth in depths:
                 for bias in biases:
                     for case, answer, told in zip(part, decoder.complete(part, spelling, depth, bias, a.new_tokens), bits):
