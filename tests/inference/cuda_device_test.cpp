@@ -112,7 +112,7 @@ TEST_CASE("on the device, whatever was edited before, logits equal those of a fr
     random = random * 6364136223846793005u + 1442695040888963407u;
     return static_cast<std::size_t>(random >> 33) % bound;
   };
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < 12; ++round) {
     const std::size_t keep = round % 5 == 4 ? next(ids.size()) : ids.size() - std::min(ids.size() - 1, next(90));
     ids.resize(std::max<std::size_t>(1, keep));
     for (std::size_t added = next(120); added > 0 && ids.size() < 420; --added) ids.push_back(static_cast<TokenId>(next(97)));
@@ -179,16 +179,17 @@ TEST_CASE("a lane that nobody uses gives its pages to one that needs them, and i
   CudaDevice device(open_cuda_plugin(), *model, options);
   const auto ids = some_ids(500);
   std::vector<std::unique_ptr<Lane>> lanes;
-  std::vector<std::vector<float>> first;
+  std::vector<float> first;
   const std::size_t many = device.cache_tokens() / ids.size() + 2;
   for (std::size_t i = 0; i < many; ++i) {
     lanes.push_back(device.open_lane());
     lanes.back()->replace(ids);
-    first.push_back(lanes.back()->logits(3, ids.size() - 1, 1));
+    const auto logits = lanes.back()->logits(i == 0 ? 3 : 1, ids.size() - 1, 1);
+    if (i == 0) first = logits;
   }
   CHECK(lanes.front()->cached() == 0);
   CHECK(lanes.back()->cached() == ids.size());
-  CHECK(largest_difference(lanes.front()->logits(3, ids.size() - 1, 1), first.front()) < kSame);
+  CHECK(largest_difference(lanes.front()->logits(3, ids.size() - 1, 1), first) < kSame);
 }
 
 TEST_CASE("a stop request ends a run, and what was computed is kept") {
