@@ -63,10 +63,8 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   const int column_tiles = count <= 4 ? 1 : 2;
   const auto group = static_cast<std::size_t>(heads.heads / heads.kv_heads);
   const auto dim = static_cast<std::size_t>(heads.head_dim);
-  const std::size_t scratch = align(pass_scratch(dim));
   const std::size_t pages = 4 * kPage * dim * (layers[0].cache.type == Type::fp8 ? 1 : 2);  // two, with keys and values
-  // A single row's pages come while its products use x; those of several rows take turns with x.
-  std::size_t columns = scratch + (count == 1 ? 0 : pages);
+  std::size_t columns = pages;  // which take turns with x
   const auto rows = static_cast<std::size_t>(count);
   std::size_t fixed = 0, squares = 0, before = 0, sums = 0;  // floats
   for (int m = 0; m < kPassMatrices; ++m) {
@@ -94,25 +92,23 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   const std::size_t bias = static_cast<std::size_t>(p.before_from_bias) * sizeof(float) + align(before * sizeof(float));
   sums = align(sums * sizeof(float));
   const auto room = static_cast<std::size_t>(std::max(0, limits().shared_bytes - kStaticBytes));
-  const std::size_t other = align(columns) + (count == 1 ? pages : 0) + bias + sums;
   // Few large chunks where there is room; a warp needs two to fetch one while it uses the other.
   p.chunk = std::max(1, number("LOOPD_PASS_CHUNK", kGridChunk));
   const auto ring_bytes = [&] { return static_cast<std::size_t>(kPassWarps * p.chunk) * 544; };
+  // Attention's scratch lies behind the pages, over what else products use. Rows share visits as far as two chunks remain.
+  const std::size_t products = align(columns) + bias + sums;
+  const auto attention = [&] { return pages + align(pass_scratch(dim, static_cast<std::size_t>(ceil_div(p.visit_rows * static_cast<int>(group), kColumnTile)))); };
+  p.visit_rows = std::min(count, visit_tiles(heads.head_dim, column_tiles) * kColumnTile / static_cast<int>(group));
+  while (p.visit_rows > 1 && attention() > std::max(products, room - std::min(room, 2 * ring_bytes()))) --p.visit_rows;
+  const std::size_t other = std::max(products, attention());
   while (p.chunk > 1 && other + 2 * ring_bytes() > room) p.chunk /= 2;
   if (other + ring_bytes() > room) return plan;
   p.stages = static_cast<int>(std::min<std::size_t>((room - other) / ring_bytes(), static_cast<std::size_t>(std::min(kPassStages, number("LOOPD_PASS_STAGES", kPassStages)))));
   p.columns_at = static_cast<int>(align(static_cast<std::size_t>(p.stages) * ring_bytes()));
-  p.pages_at = p.columns_at + static_cast<int>(count == 1 ? align(columns) : scratch);
-  p.bias_at = p.columns_at + static_cast<int>(align(columns) + (count == 1 ? pages : 0));
+  p.scratch_at = p.columns_at + static_cast<int>(pages);
+  p.bias_at = p.columns_at + static_cast<int>(align(columns));
   p.sums_at = p.bias_at + static_cast<int>(bias);
-  plan.shared = static_cast<std::size_t>(p.sums_at) + sums;
-  if (plan.shared > room) {
-    --p.stages;
-    if (p.stages < 1) return plan;
-    const int less = static_cast<int>(align(static_cast<std::size_t>(p.stages) * ring_bytes())) - p.columns_at;
-    p.columns_at += less, p.pages_at += less, p.bias_at += less, p.sums_at += less;
-    plan.shared = static_cast<std::size_t>(static_cast<long long>(plan.shared) + less);
-  }
+  plan.shared = static_cast<std::size_t>(p.columns_at) + other;
 
   const auto most = static_cast<std::size_t>(kMaxPassRows);
   const auto floats = [&](std::size_t n) { return align(n * sizeof(float)); };

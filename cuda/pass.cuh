@@ -4,7 +4,8 @@
 // slowest and fetches what the others wrote, some 2 us; the weights of the operations that follow stream in meanwhile
 // (stream.cuh). A layer has five meetings: behind its four products and behind attention. What several blocks made parts of
 // is added up by the last of them (pass_merge.cuh), which takes no meeting. Rows of one session do not wait for each other's
-// keys: a block that needs a key of this step makes it itself (pass_attention.cuh).
+// keys: a block that needs a key of this step makes it itself; and they share their visits to the context, so its pages are
+// fetched once for several of them (pass_attention.cuh).
 //
 // Sums run in an order that depends on the model and the device only, never on the rows beside.
 #pragma once
@@ -63,18 +64,34 @@ __device__ __forceinline__ void prefetch_vectors(const Block& b, const PassLayer
 // What the kernel knows of its rows before the first layer.
 struct RowState {
   int loop[kMaxPassRows], position[kMaxPassRows], table[kMaxPassRows], first[kMaxPassRows];
-  int page[kMaxPassRows];  // where the row's new keys go
+  int page[kMaxPassRows];    // where the row's new keys go
+  bool leads[kMaxPassRows];  // whether it is the first of those that share its visits
 };
 
+// Rows of one session and loop may share their visits to the context while they stand in the same page: it is cut in the same
+// way for all of them. Their windows must overlap, or there are keys between them that nobody may have written.
+__device__ __forceinline__ bool share_visits(const PassArguments& p, const RowState& rows, int a, int b) {
+  const int loop = rows.loop[a];
+  return loop > 0 && loop == rows.loop[b] && rows.table[a] == rows.table[b] && rows.first[a] == rows.first[b] && rows.position[a] / kPage == rows.position[b] / kPage &&
+         (loop == 1 || p.window >= kPage);
+}
+
+// Of rows that may share their visits every p.visit_rows do, in their order.
+__device__ __forceinline__ bool leads_visit(const PassArguments& p, const RowState& rows, int row) {
+  int before = 0;
+#pragma unroll 1
+  for (int i = 0; i < row; ++i) before += share_visits(p, rows, i, row);
+  return rows.loop[row] > 0 && before % p.visit_rows == 0;
+}
+
 // The unit of that number over all rows. False: there are fewer.
-template <int D>
 __device__ __forceinline__ bool find_unit(Unit& unit, const PassArguments& p, const RowState& rows, int number) {
 #pragma unroll 1
   for (int row = 0; row < p.count; ++row) {
-    const int loop = rows.loop[row], position = rows.position[row];
-    if (loop == 0) continue;
+    if (!rows.leads[row]) continue;
+    const int loop = rows.loop[row];
     // How the context of a row is cut: `busy` parts of KV1, and one more of the window for loops >= 2.
-    const int pages = position / kPage + 1;
+    const int pages = rows.position[row] / kPage + 1;
     const int each = (pages + p.splits - 1) / p.splits;
     const int busy = (pages + each - 1) / each;
     const int parts = busy + (loop >= 2 ? 1 : 0);
@@ -84,18 +101,28 @@ __device__ __forceinline__ bool find_unit(Unit& unit, const PassArguments& p, co
     }
     const int part = number / p.shape.kv_heads;
     const bool local = part == busy;
-    unit.row = row;
     unit.kv_head = number - part * p.shape.kv_heads;
     unit.part = local ? p.splits : part;
     unit.all_parts = parts;
-    unit.begin = local ? max(max(0, position + 1 - p.window), rows.first[row]) : part * each * kPage;
-    unit.end = local ? position + 1 : min(position + 1, (part + 1) * each * kPage);
-    unit.first_page = unit.begin / kPage;
-    unit.pages = (unit.end - 1) / kPage + 1 - unit.first_page;
-    const int head = row * p.shape.kv_heads + unit.kv_head;
+    int count = 0;
+    unsigned bits = 0;
+    Span all{0, 0};
+#pragma unroll 1
+    for (int other = row; other < p.count && count < p.visit_rows; ++other) {
+      if (other != row && !share_visits(p, rows, row, other)) continue;
+      const int end = rows.position[other] + 1;
+      const Span span = local ? Span{max(max(0, end - p.window), rows.first[other]), end} : Span{part * each * kPage, min(end, (part + 1) * each * kPage)};
+      all = count == 0 ? span : Span{min(all.begin, span.begin), max(all.end, span.end)};
+      unit.row[count] = static_cast<unsigned char>(other);
+      unit.span[count++] = span;
+      bits |= 1u << other;
+    }
+    unit.row_bits = bits, unit.all = all;
+    unit.first_page = all.begin / kPage;
+    unit.pages = (all.end - 1) / kPage + 1 - unit.first_page;
     unit.group = p.shape.heads / p.shape.kv_heads;
-    unit.parts = p.parts + static_cast<std::size_t>(head * (p.splits + 1)) * static_cast<std::size_t>(part_size<D>(unit.group));
-    unit.mixed = p.mixed + head * unit.group * D;
+    unit.inverse = (65535u + static_cast<unsigned>(unit.group)) / static_cast<unsigned>(unit.group);
+    unit.columns = count * unit.group;
     unit.table = p.rows.pages + static_cast<std::size_t>(rows.table[row] + (local ? loop : 1) - 1) * static_cast<std::size_t>(p.rows.table_stride);
     return true;
   }
@@ -113,7 +140,9 @@ __device__ __forceinline__ int fill_units(Unit* units, RowState& rows, float2* t
     rows.first[tid] = from.first ? from.first[tid] : 0;
   }
   __syncthreads();
-  const bool there = tid < kMaxUnits && find_unit<D>(units[tid], p, rows, member + tid * p.members);
+  if (tid < p.count) rows.leads[tid] = leads_visit(p, rows, tid);
+  __syncthreads();
+  const bool there = tid < kMaxUnits && find_unit(units[tid], p, rows, member + tid * p.members);
   const int count = __syncthreads_count(there);
   static_assert(kMaxUnits * kUnitPages + 32 <= kPassThreads);
   const int i = tid % kUnitPages;
@@ -134,7 +163,7 @@ __device__ __forceinline__ int fill_units(Unit* units, RowState& rows, float2* t
 #pragma unroll 1
     for (int row = 0; row < p.count; ++row) {
       const int position = rows.position[row];
-      if (rows.loop[row] == 0 || position < unit.begin || position >= unit.end) continue;
+      if (rows.loop[row] == 0 || position < unit.all.begin || position >= unit.all.end) continue;
       if (unit.page_at(position / kPage - unit.first_page) == rows.page[row]) unit.fresh[unit.fresh_count++] = static_cast<unsigned char>(row);
     }
   }
@@ -180,7 +209,7 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
   __shared__ float2 turns[kMaxPassRows * D / 2];
   __shared__ __align__(8) unsigned long long page_barriers[2];
   __shared__ long long cycles[kClocks ? kPassLaps + 1 : 1];
-  static_assert(sizeof(AttentionScratch<D>) <= pass_scratch(D) && sizeof(PassLayer) % 16 == 0 && sizeof(PassLayer) <= 512);
+  static_assert(sizeof(AttentionScratch<D>) == pass_scratch(D, 1) && sizeof(Columns<D>) == column_scratch(D) && sizeof(PassLayer) % 16 == 0 && sizeof(PassLayer) <= 512);
   constexpr int kGateUp = 2, kDown = 3;
   const int tid = static_cast<int>(threadIdx.x);
   const int warp = __shfl_sync(0xffffffffu, tid / 32, 0);  // the same in all lanes, which the compiler now knows
@@ -216,9 +245,9 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
   wait_for_previous();
   if (tid == 0) asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(phase) : "l"(p.barrier) : "memory");
   const int unit_count = fill_units<D>(units, rows, turns, p, member, tid);
-  const Block b{p, member, tid, warp, lane, shared + p.columns_at, reinterpret_cast<float*>(shared + p.bias_at), reinterpret_cast<float*>(shared + p.sums_at),
+  const Block b{p, member, tid, warp, lane, shared + p.columns_at, shared + p.scratch_at, reinterpret_cast<float*>(shared + p.bias_at), reinterpret_cast<float*>(shared + p.sums_at),
                 parts, row_scale, rows.loop, rows.position, rows.page, turns, units, unit_count, phase};
-  Pages<D, Element> pages{shared + p.pages_at, shared_address(page_barriers)};
+  Pages<D, Element> pages{b.columns, shared_address(page_barriers)};
   b.meet_neighbour<N>();  // nobody writes to a neighbour that has not begun
   laps.start();
 
@@ -256,7 +285,7 @@ __global__ __launch_bounds__(kPassThreads, 1) void pass_kernel(const __grid_cons
       b.meet([&] { ring.settle(); });
       laps.end(matrix * 4 + 3);
       if (matrix != 0) continue;
-      attend_all<D, Element>(b, pages, layer);
+      attend_all<D, column_rounds(D, N), Element>(b, pages, layer);
       laps.end(16);
       b.meet([] {});
       laps.end(17);

@@ -22,10 +22,18 @@ constexpr int kPassLaps = 19;
 // of down's ranges.
 constexpr std::size_t kPassClocksAt = 4096, kPassPartsAt = 8192, kPassRangesAt = 32768;
 constexpr int kPassCounterStride = 8;  // so that blocks of different counters do not wait for each other
-// Attention's shared memory: queries, scores and sums, softmax weights, new keys (see AttentionScratch).
-constexpr std::size_t pass_scratch(std::size_t dim) {
-  return kMaxHeadGroup * ((dim + 4) * 4 + 4 * dim * 4 + 2 * (kPage + 8) * 2 + 4 * 4) + kMaxPassRows * 2 * dim * 2 + 16;
-}
+// Attention takes several rows of a session at once: their query heads are columns of a product, eight a tile. A tile of heads
+// of 64 needs half of the warps only, so there are two at a time; kernels for more rows, and those of wide heads, go round twice.
+constexpr int kColumnTile = 8;
+static_assert(kMaxHeadGroup <= kColumnTile);
+constexpr int column_rounds(int dim, int column_tiles) { return dim == 128 ? 2 : column_tiles; }
+constexpr int visit_tiles(int dim, int column_tiles) { return kPassWarps / (kPage / 16 * dim / 32) * column_rounds(dim, column_tiles); }
+// Threads add up what came of all columns, four numbers each.
+static_assert(visit_tiles(64, 2) * kColumnTile * 64 <= 4 * kPassThreads && visit_tiles(128, 2) * kColumnTile * 128 <= 4 * kPassThreads);
+// Attention's shared memory (see AttentionScratch): new keys; and of each tile of columns queries and scores, where its sums come
+// later, softmax weights, and four numbers a column.
+constexpr std::size_t column_scratch(std::size_t dim) { return kColumnTile * (kPage / 16 * dim * 4 + 2 * (kPage + 8) * 2 + 4 * 4); }
+constexpr std::size_t pass_scratch(std::size_t dim, std::size_t tiles) { return kMaxPassRows * 2 * dim * 2 + tiles * column_scratch(dim); }
 
 // How one kind of matrix is shared among the blocks: `ranges` of row tiles times `splits` of K.
 struct PassMatrix {
@@ -50,11 +58,12 @@ struct PassArguments {
   PassMatrix matrix[kPassMatrices];
   int layer_count, count, width, window;
   int splits;           // blocks that share the attention over one context
+  int visit_rows;       // how many rows at most share their visits to a context
   int chunk, stages;    // tiles a warp fetches at once, and how many such chunks it has on their way
   int members;          // blocks
   bool paired;          // neighbours are clusters of two, and turn x for each other
   long long* clocks;    // null, or [kPassLaps] that get the cycles which block 0 spent on each step
-  int columns_at, pages_at, bias_at, sums_at;  // bytes into shared memory
+  int columns_at, scratch_at, bias_at, sums_at;  // bytes into shared memory
   int squares_from_bias, before_from_bias;     // floats
   float eps;
 };

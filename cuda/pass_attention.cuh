@@ -1,9 +1,13 @@
 // Attention within a loop's one kernel: parts of contexts by whole pages, which copies bring ahead of the queries.
 //
 // A page of 64 keys is one step: scores by the tensor cores, a warp a tile of 16 keys and 32 dimensions; their softmax, a warp
-// a head; and the sums of values, again a warp a tile of 16 keys and 32 dimensions. All heads that share the keys are
-// columns of one product, so a step is some 150 instructions whatever their number. Queries and softmax weights enter as two
+// a column; and the sums of values, again a warp a tile of 16 keys and 32 dimensions. All heads that share the keys, of all
+// rows that share the visit, are columns of one product, so a step of up to eight is some 150 instructions whatever their
+// number. More are tiles of eight, for which there are other warps or these again. Queries and softmax weights enter as two
 // bf16, hi and lo: 16 bits of each.
+//
+// A row's numbers do not depend on the rows beside: columns do not mix, keys that a row does not see weigh exactly nothing,
+// and a page of which it sees none leaves its sums as they are.
 #pragma once
 
 #include "cuda/heads.cuh"
@@ -17,18 +21,28 @@ constexpr float kPassNoScore = -1e30f;  // finite, so that differences of two of
 constexpr int kPageTiles = kPage / 16;
 constexpr int kMergeFactors = 72;  // of a head: parts of KV1 and the window, rounded up to eights
 
-// Memory of attention, where x lies between its steps. Rows are padded so that the lanes of a load meet different banks.
+// Memory of a tile of columns. Rows are padded so that the lanes of a load meet different banks. Sums come when queries and
+// scores have been read for the last time.
+template <int D>
+struct Columns {
+  struct Scores {
+    __nv_bfloat16 query[2][kColumnTile][D + 32];  // hi, lo
+    float score[D / 32][kColumnTile][kPage + 4];  // of 32 dimensions each
+  };
+  union {
+    Scores in;
+    float out[kPageTiles][kColumnTile][D];  // of a tile of every page each
+    float factor[kColumnTile][kMergeFactors];
+  };
+  __nv_bfloat16 weight[2][kColumnTile][kPage + 8];  // hi, lo
+  float shrink[kColumnTile], total[kColumnTile], largest[kColumnTile], gate[kColumnTile];
+};
+
+// Memory of attention, behind its pages, where products have theirs between its steps.
 template <int D>
 struct AttentionScratch {
-  float query[kMaxHeadGroup][D + 4];
-  union {
-    float score[D / 32][kMaxHeadGroup][kPage + 4];  // of 32 dimensions each
-    float out[kPageTiles][kMaxHeadGroup][D];        // of a tile of every page each
-    float factor[kMaxHeadGroup][kMergeFactors];
-  };
-  __nv_bfloat16 weight[2][kMaxHeadGroup][kPage + 8];  // hi, lo
-  float shrink[kMaxHeadGroup], total[kMaxHeadGroup], largest[kMaxHeadGroup], gate[kMaxHeadGroup];
-  __align__(16) unsigned char fresh[kMaxPassRows][2][D * 2];  // new keys and values, as the cache has them
+  unsigned char fresh[kMaxPassRows][2][D * 2];  // new keys and values, as the cache has them
+  Columns<D> tile[1];  // and on: as many as a visit needs
 };
 
 __device__ __forceinline__ void to_element(__nv_bfloat16& to, float value) { to = __float2bfloat16(value); }
@@ -92,20 +106,21 @@ struct Pages {
   }
 };
 
-// Queries of the unit's heads, and the new keys and values that lie in it, into the scratch; its row's own also into the
+// Queries of the unit's columns, and the new keys and values that lie in it, into the scratch; its rows' own also into the
 // cache. A warp a head.
 template <int D, typename Element>
 __device__ __forceinline__ void finish_heads(const Block& b, AttentionScratch<D>& scratch, const PassLayer& layer, const Unit& unit) {
   constexpr int kHalf = D / 2, kPairs = D / 64;
   const PassArguments& p = b.p;
-  const int group = unit.group;
+  const int columns = unit.columns;
 #pragma unroll 1
-  for (int i = b.warp; i < group + 2 * unit.fresh_count; i += kPassWarps) {
-    const bool is_query = i < group;
-    const int which = is_query ? 0 : (i - group) % 2;  // key or value
-    const int fresh = is_query ? 0 : (i - group) / 2;
-    const int row = is_query ? unit.row : unit.fresh[fresh];
-    const int head = is_query ? unit.kv_head * group + i : p.shape.heads + which * p.shape.kv_heads + unit.kv_head;
+  for (int i = b.warp; i < columns + 2 * unit.fresh_count; i += kPassWarps) {
+    const bool is_query = i < columns;
+    const int which = is_query ? 0 : (i - columns) % 2;  // key or value
+    const int fresh = is_query ? 0 : (i - columns) / 2;
+    const int own = is_query ? unit.row_of(i) : 0;
+    const int row = is_query ? unit.row[own] : unit.fresh[fresh];
+    const int head = is_query ? (unit.kv_head - own) * unit.group + i : p.shape.heads + which * p.shape.kv_heads + unit.kv_head;
     const int loop = b.loop[row];
     const bool gated = is_query && unit.part == p.splits;
     const float* gain = which ? nullptr : gain_of(is_query ? layer.q_gain : layer.k_gain, loop);
@@ -122,15 +137,22 @@ __device__ __forceinline__ void finish_heads(const Block& b, AttentionScratch<D>
     const HeadPart<kPairs> part = finish_head<kPairs>(x, bias, gain, which ? nullptr : b.turns + row * kHalf, kHalf, p.eps, b.lane);
     if (is_query) {
       float dot = 0;
+      Columns<D>& to = scratch.tile[i / kColumnTile];
+      __nv_bfloat16* query = to.in.query[0][i % kColumnTile] + b.lane;
+      const auto put = [&](int at, float x) {
+        const __nv_bfloat16 whole = __float2bfloat16(x);
+        query[at] = whole;
+        query[at + kColumnTile * (D + 32)] = __float2bfloat16(x - __bfloat162float(whole));
+      };
 #pragma unroll
       for (int j = 0; j < kPairs; ++j) {
-        scratch.query[i][b.lane + 32 * j] = part.low[j];
-        scratch.query[i][b.lane + 32 * j + kHalf] = part.high[j];
+        put(32 * j, part.low[j]);
+        put(32 * j + kHalf, part.high[j]);
         dot = __fmaf_rn(part.low[j], weight.low[j], __fmaf_rn(part.high[j], weight.high[j], dot));
       }
       if (gated) {
         dot = warp_sum(dot) + gate_bias;
-        if (b.lane == 0) scratch.gate[i] = __fdividef(1, 1 + __expf(-dot));
+        if (b.lane == 0) to.gate[i % kColumnTile] = __fdividef(1, 1 + __expf(-dot));
       }
       continue;
     }
@@ -143,7 +165,7 @@ __device__ __forceinline__ void finish_heads(const Block& b, AttentionScratch<D>
       to_element(low, part.low[j]);
       to_element(high, part.high[j]);
       here[32 * j] = low, here[32 * j + kHalf] = high;
-      if (row == unit.row) cache[32 * j] = low, cache[32 * j + kHalf] = high;
+      if (unit.row_bits >> row & 1) cache[32 * j] = low, cache[32 * j + kHalf] = high;
     }
   }
 }
@@ -166,98 +188,113 @@ __device__ __forceinline__ void patch(const Block& b, const AttentionScratch<D>&
   if (any) __syncthreads();
 }
 
-// An online softmax over a unit, for all query heads that share its kv head. Leaves sums, totals and largest scores in the
-// scratch, not merged over the tiles of a page.
-template <int D, typename Element>
+// An online softmax over a unit, for all its columns. Leaves sums, totals and largest scores in the scratch, not merged over
+// the tiles of a page. A warp has up to kRounds tiles of columns.
+template <int D, int kRounds, typename Element>
 __device__ __forceinline__ void attend(const Block& b, Pages<D, Element>& pages, const PassLayer& layer, const Unit& unit) {
-  AttentionScratch<D>& scratch = *reinterpret_cast<AttentionScratch<D>*>(b.columns);
+  AttentionScratch<D>& scratch = *reinterpret_cast<AttentionScratch<D>*>(b.scratch);
   finish_heads<D, Element>(b, scratch, layer, unit);
   __syncthreads();
 
   constexpr float scale = (D == 64 ? 0.125f : 0.0883883476f) * 1.44269504f;  // scores in units of log2
+  constexpr int kTeam = kPageTiles * (D / 32);  // warps that have a tile of columns
+  constexpr int kTeams = kPassWarps / kTeam;
+  constexpr int kTurns = (kTeams * kRounds * kColumnTile + kPassWarps - 1) / kPassWarps;  // columns whose softmax a warp has
   const int g = b.lane / 4;
   const int t = b.lane % 4;
   const int tile = b.warp % kPageTiles;
-  const int part = b.warp / kPageTiles;  // 32 dimensions
-  const bool busy = part < D / 32;
-  // The queries' columns; those of heads that are not there hold anything, and so do their sums.
-  uint32_t hi[4], lo[4];
-  if (busy) {
-    const float* query = &scratch.query[g][part * 32 + t * 8];
+  const int part = b.warp % kTeam / kPageTiles;  // 32 dimensions
+  const int team = b.warp / kTeam;
+  const int rounds = (unit.columns - team * kColumnTile + kTeams * kColumnTile - 1) / (kTeams * kColumnTile);
+  float out[kRounds][4][4] = {};
+  float largest[kTurns], total[kTurns];
+  const Span* spans[kTurns];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float x = query[2 * i], y = query[2 * i + 1];
-      hi[i] = pack_bf16(x, y);
-      lo[i] = pack_bf16(x - bf16_low(hi[i]), y - bf16_high(hi[i]));
-    }
-  }
-  float out[4][4] = {};
-  float largest = kPassNoScore, total = 0;
+  for (int s = 0; s < kTurns; ++s) largest[s] = kPassNoScore, total[s] = 0, spans[s] = unit.span + min(unit.row_of(b.warp + s * kPassWarps), kMaxPassRows - 1);
 #pragma unroll 1
   for (int page = 0; page < unit.pages; ++page) {
     Element* keys = pages.take();
     const Element* values = keys + kPage * D;
-    const int before = unit.begin - (unit.first_page + page) * kPage;  // lines that the unit does not see
-    const auto sees = [&](int line) { return static_cast<unsigned>(line - before) < static_cast<unsigned>(unit.end - unit.begin); };
+    const int at = (unit.first_page + page) * kPage;
+    const auto sees = [&](const Span& span, int line) { return static_cast<unsigned>(at + line - span.begin) < static_cast<unsigned>(span.end - span.begin); };
     patch<D, Element>(b, scratch, unit, unit.first_page + page, keys);
-    if (busy) {
+    if (rounds > 0) {
       const Element* line = keys + (tile * 16 + g) * D + part * 32 + t * 8;
       const uint4 low = eight_pairs(line), high = eight_pairs(line + 8 * D);
-      float sum[4] = {};
       const uint32_t first[4] = {low.x, high.x, low.y, high.y}, second[4] = {low.z, high.z, low.w, high.w};
-      mma_bf16(sum, first, hi[0], hi[1]);
-      mma_bf16(sum, second, hi[2], hi[3]);
-      mma_bf16(sum, first, lo[0], lo[1]);
-      mma_bf16(sum, second, lo[2], lo[3]);
-      float* to = &scratch.score[part][2 * t][tile * 16 + g];
-      to[0] = sum[0];
-      to[kPage + 4] = sum[1];
-      to[8] = sum[2];
-      to[kPage + 12] = sum[3];
+#pragma unroll
+      for (int r = 0; r < kRounds; ++r) {
+        if (r >= rounds) break;
+        auto& own = scratch.tile[team + r * kTeams].in;
+        // Columns that are not there hold anything, and so do their sums.
+        const uint4 hi = eight_pairs(&own.query[0][g][part * 32 + t * 8]), lo = eight_pairs(&own.query[1][g][part * 32 + t * 8]);
+        float sum[4] = {};
+        mma_bf16(sum, first, hi.x, hi.y);
+        mma_bf16(sum, second, hi.z, hi.w);
+        mma_bf16(sum, first, lo.x, lo.y);
+        mma_bf16(sum, second, lo.z, lo.w);
+        float* to = &own.score[part][2 * t][tile * 16 + g];
+        to[0] = sum[0];
+        to[kPage + 4] = sum[1];
+        to[8] = sum[2];
+        to[kPage + 12] = sum[3];
+      }
     }
     __syncthreads();
-    if (b.warp < unit.group) {
+#pragma unroll
+    for (int s = 0; s < kTurns; ++s) {
+      const int column = b.warp + s * kPassWarps;
+      if (column >= unit.columns) break;
+      Columns<D>& own = scratch.tile[column / kColumnTile];
+      const int c = column % kColumnTile;
+      const Span span = *spans[s];
       float2 score = {0, 0};
 #pragma unroll
       for (int i = 0; i < D / 32; ++i) {
-        const float2 some = *reinterpret_cast<const float2*>(&scratch.score[i][b.warp][2 * b.lane]);
+        const float2 some = *reinterpret_cast<const float2*>(&own.in.score[i][c][2 * b.lane]);
         score.x += some.x, score.y += some.y;
       }
-      const bool first = sees(2 * b.lane), second = sees(2 * b.lane + 1);
+      const bool first = sees(span, 2 * b.lane), second = sees(span, 2 * b.lane + 1);
       score.x = first ? __fmul_rn(score.x, scale) : kPassNoScore;
       score.y = second ? __fmul_rn(score.y, scale) : kPassNoScore;
-      const float most = fmaxf(largest, warp_max(fmaxf(score.x, score.y)));
-      const float shrink = exp2f(largest - most);
-      largest = most;
+      const float most = fmaxf(largest[s], warp_max(fmaxf(score.x, score.y)));
+      const float shrink = exp2f(largest[s] - most);
+      largest[s] = most;
       const float x = first ? exp2f(score.x - most) : 0.0f, y = second ? exp2f(score.y - most) : 0.0f;
-      total = __fmaf_rn(total, shrink, x + y);
+      total[s] = __fmaf_rn(total[s], shrink, x + y);
       const uint32_t whole = pack_bf16(x, y);
-      *reinterpret_cast<uint32_t*>(&scratch.weight[0][b.warp][2 * b.lane]) = whole;
-      *reinterpret_cast<uint32_t*>(&scratch.weight[1][b.warp][2 * b.lane]) = pack_bf16(x - bf16_low(whole), y - bf16_high(whole));
-      if (b.lane == 0) scratch.shrink[b.warp] = shrink;
+      *reinterpret_cast<uint32_t*>(&own.weight[0][c][2 * b.lane]) = whole;
+      *reinterpret_cast<uint32_t*>(&own.weight[1][c][2 * b.lane]) = pack_bf16(x - bf16_low(whole), y - bf16_high(whole));
+      if (b.lane == 0) own.shrink[c] = shrink;
     }
     __syncthreads();
-    if (busy) {
-      // Rows g are of a head's hi weights, rows g + 8 of its lo ones; the columns of product j are dimensions j, j + 4, ...
-      const float shrink = scratch.shrink[g];
-      uint32_t weight[4];
+    if (rounds > 0) {
       uint2 value[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        weight[i] = *reinterpret_cast<const uint32_t*>(&scratch.weight[i % 2][g][tile * 16 + 2 * t + i / 2 * 8]);
         const int key = tile * 16 + 2 * t + i / 2 * 8 + i % 2;
         value[i] = four_pairs(values + key * D + part * 32 + 4 * g);
-        // What lies outside may be no number.
-        if (!sees(key)) value[i] = {0, 0};
+        // What no row sees may be no number.
+        if (!sees(unit.all, key)) value[i] = {0, 0};
       }
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const uint32_t pick = j % 2 ? 0x7632 : 0x5410;
-        const uint32_t b0 = __byte_perm(j < 2 ? value[0].x : value[0].y, j < 2 ? value[1].x : value[1].y, pick);
-        const uint32_t b1 = __byte_perm(j < 2 ? value[2].x : value[2].y, j < 2 ? value[3].x : value[3].y, pick);
+      for (int r = 0; r < kRounds; ++r) {
+        if (r >= rounds) break;
+        // Rows g are of a column's hi weights, rows g + 8 of its lo ones; the columns of product j are dimensions j, j + 4, ...
+        const Columns<D>& own = scratch.tile[team + r * kTeams];
+        const float shrink = own.shrink[g];
+        uint32_t weight[4];
 #pragma unroll
-        for (int i = 0; i < 4; ++i) out[j][i] *= shrink;
-        mma_bf16(out[j], weight, b0, b1);
+        for (int i = 0; i < 4; ++i) weight[i] = *reinterpret_cast<const uint32_t*>(&own.weight[i % 2][g][tile * 16 + 2 * t + i / 2 * 8]);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+          const uint32_t pick = j % 2 ? 0x7632 : 0x5410;
+          const uint32_t b0 = __byte_perm(j < 2 ? value[0].x : value[0].y, j < 2 ? value[1].x : value[1].y, pick);
+          const uint32_t b1 = __byte_perm(j < 2 ? value[2].x : value[2].y, j < 2 ? value[3].x : value[3].y, pick);
+#pragma unroll
+          for (int i = 0; i < 4; ++i) out[r][j][i] *= shrink;
+          mma_bf16(out[r][j], weight, b0, b1);
+        }
       }
     }
     if (pages.more(b)) {
@@ -265,14 +302,21 @@ __device__ __forceinline__ void attend(const Block& b, Pages<D, Element>& pages,
       pages.ask(b, layer.cache);
     }
   }
-  if (busy) {
-    float4* to = reinterpret_cast<float4*>(&scratch.out[tile][g][part * 32 + t * 8]);
-    to[0] = make_float4(out[0][0] + out[0][2], out[1][0] + out[1][2], out[2][0] + out[2][2], out[3][0] + out[3][2]);
-    to[1] = make_float4(out[0][1] + out[0][3], out[1][1] + out[1][3], out[2][1] + out[2][3], out[3][1] + out[3][3]);
+#pragma unroll
+  for (int r = 0; r < kRounds; ++r) {
+    if (r >= rounds) break;
+    const float(&sum)[4][4] = out[r];
+    float4* to = reinterpret_cast<float4*>(&scratch.tile[team + r * kTeams].out[tile][g][part * 32 + t * 8]);
+    to[0] = make_float4(sum[0][0] + sum[0][2], sum[1][0] + sum[1][2], sum[2][0] + sum[2][2], sum[3][0] + sum[3][2]);
+    to[1] = make_float4(sum[0][1] + sum[0][3], sum[1][1] + sum[1][3], sum[2][1] + sum[2][3], sum[3][1] + sum[3][3]);
   }
-  if (b.warp < unit.group) {
-    total = warp_sum(total);
-    if (b.lane == 0) scratch.total[b.warp] = total, scratch.largest[b.warp] = largest;
+#pragma unroll
+  for (int s = 0; s < kTurns; ++s) {
+    const int column = b.warp + s * kPassWarps;
+    if (column >= unit.columns) break;
+    Columns<D>& own = scratch.tile[column / kColumnTile];
+    const float whole = warp_sum(total[s]);
+    if (b.lane == 0) own.total[column % kColumnTile] = whole, own.largest[column % kColumnTile] = largest[s];
   }
   __syncthreads();
 }

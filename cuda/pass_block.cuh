@@ -7,30 +7,41 @@ namespace cuda {
 
 #if __CUDA_ARCH__ >= 900
 
-constexpr int kMaxUnits = kMaxPassRows;  // of a block: a row has at most as many as there are blocks
+constexpr int kMaxUnits = kMaxPassRows;  // of a block: rows have, alone or together, at most as many as there are blocks
 constexpr int kUnitPages = 56;           // of a unit, whose numbers are at hand; those of more come from memory
 
-// What a block attends to at once: one part of the context of a (row, kv head), by whole pages. The same in all layers.
+struct Span {
+  int begin, end;  // positions
+};
+
+// What a block attends to at once: one part of the context of the rows that share a visit, of a kv head, by whole pages. The
+// same in all layers.
 struct Unit {
-  int row, kv_head;
-  int group;        // query heads that share a kv head
-  int part, all_parts;  // p.splits: the window of the row's own loop, otherwise of KV1; and how many there are to merge
-  int begin, end;   // positions
+  int kv_head;
+  int group;            // query heads that share a kv head
+  unsigned inverse;     // 65536 / group, rounded up
+  int columns;          // queries: the heads of its first row, then of the next
+  unsigned row_bits;    // a bit for every row that shares the visit
+  int part, all_parts;  // p.splits: the window of the rows' own loop, otherwise of KV1; and how many there are to merge
+  Span all;             // what any of the rows sees
   int first_page, pages;
-  int fresh_count;  // rows whose new key lies in it, which the cache does not have yet
-  unsigned char fresh[kMaxPassRows];
-  float *parts, *mixed;  // of the (row, kv head): its first part, and where attention goes
+  int fresh_count;      // rows whose new key lies in it, which the cache does not have yet
+  unsigned char row[kMaxPassRows], fresh[kMaxPassRows];
+  Span span[kMaxPassRows];  // what each of its rows sees
   const int* table;
   int page[kUnitPages];
 
   __device__ __forceinline__ int page_at(int i) const { return i < kUnitPages ? page[i] : table[first_page + i]; }
+  // Which of its rows a column belongs to.
+  __device__ __forceinline__ int row_of(int column) const { return static_cast<int>(static_cast<unsigned>(column) * inverse >> 16); }
 };
 
 // What the parts of the kernel share: where things are, who the thread is.
 struct Block {
   const PassArguments& p;
   int member, tid, warp, lane;
-  unsigned char* columns;  // x as fixed point; attention's scratch
+  unsigned char* columns;  // x as fixed point; pages of attention
+  unsigned char* scratch;  // of attention
   float* bias;             // what belongs to x: see fixed_of()
   float* sums;             // [slot][count][16]
   const Parts& parts;
