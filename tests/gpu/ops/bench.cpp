@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <numeric>
 
 #include "tests/gpu/ops/harness.h"
 
@@ -346,6 +347,8 @@ void bench(const std::string& name) {
   // LOOPD_BENCH_ROWS chooses among these, as a list of batch:context.
   const char* wanted = std::getenv("LOOPD_BENCH_ROWS");
   const bool operations = std::getenv("LOOPD_BENCH_OPERATIONS") != nullptr;
+  // LOOPD_BENCH_DRAFT: consecutive tokens of one session, as when a draft is verified, instead of as many sessions.
+  const bool draft = std::getenv("LOOPD_BENCH_DRAFT") != nullptr;
   for (const auto& [batch, context] : {std::pair{1, 16}, std::pair{2, 16}, std::pair{4, 16}, std::pair{8, 16}, std::pair{16, 16}, std::pair{1, 2000}, std::pair{8, 2000}, std::pair{1, 8192},
                                        std::pair{4, 8192}, std::pair{1, 32000}}) {
     const std::string name_of_row = "," + std::to_string(batch) + ":" + std::to_string(context) + ",";
@@ -375,17 +378,22 @@ void bench(const std::string& name) {
       });
       line("head", model.embedding.matrix.bytes / static_cast<std::size_t>(shape->layers), [&] { model.choose(batch); });
     }
+    std::vector<int> positions(static_cast<std::size_t>(batch), context);
+    if (draft) {
+      std::iota(positions.begin(), positions.end(), context);
+      model.table.set(std::vector<int>(positions.size(), 0));
+    }
     for (const int depth : {1, 2}) {
       model.depth.set(std::vector<int>(static_cast<std::size_t>(batch), depth));
-      model.position.set(std::vector<int>(static_cast<std::size_t>(batch), context));
+      model.position.set(positions);
       model.step.set({0});
       const double ms = time_graph(small ? 40 : 4, [&] {
         for (int r = 1; r <= depth; ++r) model.run_loop(batch, r);
         model.choose(batch);
       });
-      const std::size_t kv = static_cast<std::size_t>(batch) * static_cast<std::size_t>(context + 1) * static_cast<std::size_t>(2 * shape->kv_heads * shape->head_dim * 2 * shape->layers);
+      const std::size_t kv = static_cast<std::size_t>(draft ? 1 : batch) * static_cast<std::size_t>(context + 1) * static_cast<std::size_t>(2 * shape->kv_heads * shape->head_dim * 2 * shape->layers);
       const double bytes = static_cast<double>(depth) * static_cast<double>(model.layer_bytes + kv) + static_cast<double>(model.embedding.matrix.bytes);
-      std::printf("%-10s %5d %5d %7d %9.4f %8.0f %6.1f%%\n", "decode", batch, depth, context, ms, bytes / ms / 1e6, 100 * bytes / (ms * 1e-3) / copy);
+      std::printf("%-10s %5d %5d %7d %9.4f %8.0f %6.1f%%\n", draft ? "draft" : "decode", batch, depth, context, ms, bytes / ms / 1e6, 100 * bytes / (ms * 1e-3) / copy);
       std::fflush(stdout);
     }
     model.depth.set(std::vector<int>(static_cast<std::size_t>(batch), 1));

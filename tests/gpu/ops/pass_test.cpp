@@ -8,7 +8,7 @@ namespace gpu {
 namespace {
 
 constexpr float kEps = 1e-5f;
-constexpr int kPositions = 1100, kTables = 9, kLayers = 2, kWindow = 64;
+constexpr int kPositions = 2112, kTables = 9, kLayers = 2, kWindow = 64;
 constexpr int kSplits = 16;
 
 struct Shape {
@@ -21,6 +21,9 @@ struct Shape {
 const Shape kShapes[] = {
     {"default", {12, 4, 64}, 768, 2048, 64, true},   {"odd", {5, 5, 64}, 320, 448, 64, false},   {"wide group", {14, 2, 128}, 896, 1920, 128, true},
     {"one group", {6, 2, 64}, 384, 640, 0, false}, {"40b", {40, 8, 128}, 5120, 27648, 128, false},
+    // Other numbers of heads that share a kv head.
+    {"twos", {8, 4, 128}, 512, 1024, 128, true},   {"fours", {8, 2, 64}, 512, 1024, 64, true},
+    {"sixes", {12, 2, 128}, 512, 1024, 128, false}, {"eights", {16, 2, 64}, 512, 1024, 64, false},
 };
 
 struct Layer {
@@ -119,6 +122,23 @@ struct Bench {
   }
 };
 
+// Rows on the device.
+struct DeviceRows {
+  Buffer<int> position, loop, table, first;
+  cuda::Rows rows;
+
+  DeviceRows(const Bench& bench, const std::vector<RowPlan>& plan) {
+    const auto upload = [&](int RowPlan::*member) {
+      std::vector<int> values;
+      for (const RowPlan& row : plan) values.push_back(row.*member);
+      return Buffer<int>(values);
+    };
+    position = upload(&RowPlan::position), loop = upload(&RowPlan::loop), table = upload(&RowPlan::table), first = upload(&RowPlan::first);
+    rows.position = position.data, rows.loop = loop.data, rows.table = table.data, rows.first = first.data;
+    rows = bench.with_pages(rows, bench.layers[0]);
+  }
+};
+
 // ||got - want|| / ||want - start||: what the layers added.
 double error_of(const std::vector<float>& got, const std::vector<float>& want, const std::vector<float>& start) {
   double difference = 0, norm = 0;
@@ -127,6 +147,63 @@ double error_of(const std::vector<float>& got, const std::vector<float>& want, c
     norm += std::pow(static_cast<double>(want[i]) - start[i], 2);
   }
   return std::sqrt(difference / std::max(norm, 1e-30));
+}
+
+// A draft: rows of one session that follow each other, alone or among a row of another session and one that sits out. Rows
+// are to have the bits that they have one after the other, which also says that each sees the keys of those before it.
+void try_drafts(Group& group, Bench& bench, const cuda::PassShape& pass_shape, const std::vector<cuda::PassLayer>& layers, const Workspace& space, cuda::Type keys) {
+  const int width = bench.shape.width;
+  const bool tiny = std::getenv("LOOPD_TEST_TINY") != nullptr;
+  std::uint32_t seed = 100;
+  const auto slice = [&](const std::vector<float>& all, int row) { return std::vector<float>(all.begin() + row * width, all.begin() + (row + 1) * width); };
+  for (const int at : {0, 60, 125, 1000, 2043}) {
+    for (const int loop : {1, 2, 3}) {
+      for (const int length : {2, 3, 5, 8}) {
+        for (const bool among : {false, true}) {
+          if ((among && length > 6) || (tiny && (at != 60 || length != 5)) || (quick && at != 60 && length != 8)) continue;
+          std::vector<RowPlan> plan;
+          for (int i = 0; i < length; ++i) plan.push_back({at + i, loop, 3, std::max(0, at - 40)});
+          if (among) {
+            std::reverse(plan.begin(), plan.end());
+            plan.insert(plan.begin(), {at + 2, loop, 6, 0});
+            plan.insert(plan.begin() + 2, {at, 0, 3, 0});
+          }
+          const int count = static_cast<int>(plan.size());
+          const std::string which = std::string(bench.shape.name) + (keys == cuda::Type::fp8 ? " fp8" : "") + (among ? " draft among others of " : " draft of ") + std::to_string(length) +
+                                    " at " + std::to_string(at) + " in loop " + std::to_string(loop);
+          // Other numbers each time, so that keys left by the case before are wrong ones.
+          const std::vector<float> start = random_floats(n(8, width), 1, seed++);
+          const DeviceRows all(bench, plan);
+          bench.hidden.set(start);
+          api->pass(stream, bench.hidden.data, pass_shape, layers.data(), all.rows, count, space.view);
+          sync("pass");
+          const std::vector<float> together = bench.hidden.get();
+          std::vector<int> order;
+          for (int row = 0; row < count; ++row) order.push_back(row);
+          std::sort(order.begin(), order.end(), [&](int a, int b) { return plan[n(a)].position < plan[n(b)].position; });
+          int different = 0;
+          for (const int row : order) {
+            const DeviceRows one(bench, {plan[n(row)]});
+            std::vector<float> hidden = start;
+            std::copy_n(start.begin() + row * width, width, hidden.begin());
+            bench.hidden.set(hidden);
+            api->pass(stream, bench.hidden.data, pass_shape, layers.data(), one.rows, 1, space.view);
+            sync("pass of one row");
+            const std::vector<float> alone = bench.hidden.get();
+            different += std::memcmp(alone.data(), together.data() + row * width, n(width) * sizeof(float)) != 0;
+          }
+          group.check(which + ", rows with other bits", different, 0);
+          bench.hidden.set(start);
+          bench.single(all.rows, count);
+          sync("single operations");
+          const std::vector<float> want = bench.hidden.get();
+          for (int row = 0; row < count; ++row) {
+            if (plan[n(row)].loop > 0) group.check(which + " row " + std::to_string(row), error_of(slice(together, row), slice(want, row), slice(start, row)), keys == cuda::Type::fp8 ? 5e-2 : 5e-3);
+          }
+        }
+      }
+    }
+  }
 }
 
 void try_shape(Group& group, const Shape& shape, cuda::Type keys) {
@@ -143,15 +220,8 @@ void try_shape(Group& group, const Shape& shape, cuda::Type keys) {
   std::vector<float> alone;
   for (const int count : {1, 2, 3, 5, 8}) {
     if (std::getenv("LOOPD_TEST_TINY") && count != 3) continue;
-    std::vector<int> position, loop, table, first;
-    for (int i = 0; i < count; ++i) {
-      const RowPlan& row = plan[n(i)];
-      position.push_back(row.position), loop.push_back(row.loop), table.push_back(row.table), first.push_back(row.first);
-    }
-    const Buffer<int> position_memory(position), loop_memory(loop), table_memory(table), first_memory(first);
-    cuda::Rows rows;
-    rows.position = position_memory.data, rows.loop = loop_memory.data, rows.table = table_memory.data, rows.first = first_memory.data;
-    rows = bench.with_pages(rows, bench.layers[0]);
+    const DeviceRows device_rows(bench, {plan.begin(), plan.begin() + count});
+    const cuda::Rows& rows = device_rows.rows;
     bench.restore(bench.start);
     bench.single(rows, count);
     sync("single operations");
@@ -171,7 +241,7 @@ void try_shape(Group& group, const Shape& shape, cuda::Type keys) {
         // Which rows are off helps to find out why.
         for (int row = 0; row < count && !(error < 2e-2); ++row) {
           const auto slice = [&](const std::vector<float>& v) { return std::vector<float>(v.begin() + static_cast<std::ptrdiff_t>(n(row, shape.width)), v.begin() + static_cast<std::ptrdiff_t>(n(row + 1, shape.width))); };
-          std::printf("     row %d (position %d, loop %d): %.2e\n", row, position[n(row)], loop[n(row)], error_of(slice(got), slice(want), slice(bench.start)));
+          std::printf("     row %d (position %d, loop %d): %.2e\n", row, plan[n(row)].position, plan[n(row)].loop, error_of(slice(got), slice(want), slice(bench.start)));
         }
         if (alone.empty()) alone = got;
         group.check(which + " row 0 alone", std::memcmp(got.data(), alone.data(), n(shape.width) * sizeof(float)) == 0 ? 0 : 1, 0);
@@ -180,6 +250,7 @@ void try_shape(Group& group, const Shape& shape, cuda::Type keys) {
       group.check(which + " again", got == before ? 0 : 1, 0);
     }
   }
+  try_drafts(group, bench, pass_shape, layers, space, keys);
 }
 
 }  // namespace
