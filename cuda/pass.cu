@@ -13,7 +13,8 @@ namespace cuda {
 namespace {
 
 // What was measured to win (bench/cuda.md): with chunks of how many tiles, and up to how many rows.
-constexpr int kGridChunk = 4;
+constexpr int kChunk = 4;
+constexpr int kSmallChunk = 2;  // where weights stay in L2 and a warp has a tile or two
 constexpr int kGridRows = 8;
 constexpr int kStaticBytes = 16 * 1024;  // of the kernel's own shared arrays, rounded up
 
@@ -29,7 +30,7 @@ std::size_t align(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 struct Plan {
   bool possible = false;
   PassArguments p{};
-  std::size_t at_qkv = 0, at_parts = 0, at_mixed = 0, at_inner = 0, at_partial = 0, end = 0;  // into the workspace
+  std::size_t at_qkv = 0, at_parts = 0, at_mixed = 0, at_inner = 0, at_partial = 0, at_after_o = 0, at_after_down = 0, end = 0;  // into the workspace
   std::size_t shared = 0;
 };
 
@@ -57,14 +58,19 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   p.paired = limits().clusters && p.members % 2 == 0 && count > 4 && std::getenv("LOOPD_PASS_ALONE") == nullptr;
   p.layer_count = shape.layers, p.count = count, p.width = shape.width, p.window = shape.window, p.eps = shape.eps;
   p.shape = heads, p.rope = reinterpret_cast<const float2*>(shape.rope);
-  p.splits = std::clamp(p.members / heads.kv_heads - 1, 1, 63);  // and one block more for the window
 
   // Shared memory of a block: x, the sums, and what is left for weights on their way.
   const int column_tiles = count <= 4 ? 1 : 2;
   const auto group = static_cast<std::size_t>(heads.heads / heads.kv_heads);
   const auto dim = static_cast<std::size_t>(heads.head_dim);
-  const std::size_t pages = 4 * kPage * dim * (layers[0].cache.type == Type::fp8 ? 1 : 2);  // two, with keys and values
-  std::size_t columns = pages;  // which take turns with x
+  // Two pages with keys and values, which take turns with x. A single row's parts are brought there, too, so that there are as
+  // many at most, whatever the number of rows and the type of the cache.
+  const std::size_t room_for_parts = 4 * kPage * dim * 2;
+  const std::size_t pages = layers[0].cache.type == Type::fp8 && count > 1 ? room_for_parts / 2 : room_for_parts;
+  const int part = pass_part(heads.heads / heads.kv_heads, heads.head_dim);
+  const int parts = std::min(p.members / heads.kv_heads, static_cast<int>(room_for_parts / sizeof(float)) / part);
+  p.splits = std::clamp(parts - 1, 1, 63);  // and one part more for the window
+  std::size_t columns = pages;
   const auto rows = static_cast<std::size_t>(count);
   std::size_t fixed = 0, squares = 0, before = 0, sums = 0;  // floats
   for (int m = 0; m < kPassMatrices; ++m) {
@@ -87,13 +93,16 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
     before = std::max(before, rows * most_rows * 16);
     sums = std::max(sums, rows * (most_rows + kPassWarps - 1) * 16);
   }
+  // With marks every block has a part of gate_up, so that whoever is done knows that all have begun.
+  p.marked = count == 1 && p.matrix[2].row_tiles >= p.members && std::getenv("LOOPD_PASS_MEET") == nullptr;
+  p.streams = static_cast<long long>(p.matrix[2].row_tiles) * p.matrix[2].k_tiles * p.layer_count > 65536;
   p.squares_from_bias = static_cast<int>(align(fixed * sizeof(float)) / sizeof(float));
   p.before_from_bias = p.squares_from_bias + static_cast<int>(align(squares * sizeof(float)) / sizeof(float));
   const std::size_t bias = static_cast<std::size_t>(p.before_from_bias) * sizeof(float) + align(before * sizeof(float));
   sums = align(sums * sizeof(float));
   const auto room = static_cast<std::size_t>(std::max(0, limits().shared_bytes - kStaticBytes));
   // Few large chunks where there is room; a warp needs two to fetch one while it uses the other.
-  p.chunk = std::max(1, number("LOOPD_PASS_CHUNK", kGridChunk));
+  p.chunk = std::max(1, number("LOOPD_PASS_CHUNK", p.streams ? kChunk : kSmallChunk));
   const auto ring_bytes = [&] { return static_cast<std::size_t>(kPassWarps * p.chunk) * 544; };
   // Attention's scratch lies behind the pages, over what else products use. Rows share visits as far as two chunks remain.
   const std::size_t products = align(columns) + bias + sums;
@@ -110,14 +119,21 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
   p.sums_at = p.bias_at + static_cast<int>(bias);
   plan.shared = static_cast<std::size_t>(p.columns_at) + other;
 
-  const auto most = static_cast<std::size_t>(kMaxPassRows);
-  const auto floats = [&](std::size_t n) { return align(n * sizeof(float)); };
-  plan.at_qkv = kWorkspaceCounters + align(static_cast<std::size_t>(shape.layers) * sizeof(PassLayer));
-  plan.at_parts = plan.at_qkv + floats(most * static_cast<std::size_t>((heads.heads + 2 * heads.kv_heads) * heads.head_dim));
-  plan.at_mixed = plan.at_parts + floats(most * static_cast<std::size_t>(heads.kv_heads * (p.splits + 1)) * ((group * static_cast<std::size_t>(heads.head_dim + 3) + 3) / 4 * 4));
-  plan.at_inner = plan.at_mixed + floats(most * static_cast<std::size_t>(heads.heads * heads.head_dim));
-  plan.at_partial = plan.at_inner + floats(most * static_cast<std::size_t>(shape.inner));
-  plan.end = plan.at_partial + (p.matrix[3].splits > 1 ? floats(most * static_cast<std::size_t>(p.matrix[3].splits) * static_cast<std::size_t>(shape.width)) : 0);
+  // For the most rows, and behind them for a single one with marks: what lies there must be of the layer before.
+  const std::size_t before_row = p.marked ? kMaxPassRows : 0;
+  plan.end = kWorkspaceCounters + align(static_cast<std::size_t>(shape.layers) * sizeof(PassLayer));
+  const auto place = [&](std::size_t& at, int floats) {
+    const std::size_t row = align(static_cast<std::size_t>(floats) * sizeof(float));
+    at = plan.end + before_row * row;
+    plan.end += (kMaxPassRows + 1) * row;
+  };
+  place(plan.at_qkv, (heads.heads + 2 * heads.kv_heads) * heads.head_dim);
+  place(plan.at_parts, heads.kv_heads * (p.splits + 1) * part);
+  place(plan.at_mixed, heads.heads * heads.head_dim);
+  place(plan.at_inner, shape.inner);
+  place(plan.at_partial, p.matrix[3].splits * shape.width);
+  place(plan.at_after_o, shape.width);
+  place(plan.at_after_down, shape.width);
   plan.possible = true;
   return plan;
 }
@@ -125,13 +141,11 @@ Plan plan(const PassShape& shape, const PassLayer* layers, int count) {
 }  // namespace
 
 int pass_rows(const PassShape& shape, const PassLayer* layers) {
-  const Plan most = plan(shape, layers, kMaxPassRows);
-  if (!most.possible) return 0;
+  if (!plan(shape, layers, 1).possible || !plan(shape, layers, kMaxPassRows).possible) return 0;
   return std::clamp(number("LOOPD_PASS_ROWS", kGridRows), 1, kMaxPassRows);
 }
 
 std::size_t pass_workspace(const PassShape& shape, const PassLayer* layers) {
-  // The most rows need the most shared memory.
   const Plan most = plan(shape, layers, kMaxPassRows);
   return most.possible ? most.end : 0;
 }
@@ -158,11 +172,12 @@ void pass(Stream stream, float* hidden, const PassShape& shape, const PassLayer*
   p.barrier = reinterpret_cast<unsigned*>(base);
   p.layers = reinterpret_cast<const PassLayer*>(base + kWorkspaceCounters);
   p.qkv = floats(made.at_qkv), p.parts = floats(made.at_parts), p.mixed = floats(made.at_mixed), p.inner = floats(made.at_inner), p.partial = floats(made.at_partial);
+  p.after_o = floats(made.at_after_o), p.after_down = floats(made.at_after_down);
   p.rows = rows;
   p.clocks = std::getenv("LOOPD_PASS_CLOCKS") ? reinterpret_cast<long long*>(base + kPassClocksAt) : nullptr;
   const int column_tiles = count <= 4 ? 1 : 2;
   const auto kernels = shape.heads.head_dim == 64 ? pass_64 : pass_128;
-  const PassKernel kernel = kernels(column_tiles, layers[0].cache.type, p.clocks != nullptr);
+  const PassKernel kernel = kernels(column_tiles, layers[0].cache.type, p.clocks != nullptr, p.marked);
   const dim3 grid(static_cast<unsigned>(p.members)), block(kPassThreads);
   launch_cooperative("pass", stream, kernel, grid, block, made.shared, p.paired ? 2 : 0, p);
 }

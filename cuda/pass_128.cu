@@ -3,10 +3,14 @@
 
 namespace cuda {
 
-PassKernel pass_128(int column_tiles, Type keys, bool clocks) {
-  if (keys == Type::fp8) return column_tiles == 1 ? pass_kernel<1, 128, Fp8, false> : pass_kernel<2, 128, Fp8, false>;
-  if (clocks) return column_tiles == 1 ? pass_kernel<1, 128, __nv_bfloat16, true> : pass_kernel<2, 128, __nv_bfloat16, true>;
-  return column_tiles == 1 ? pass_kernel<1, 128, __nv_bfloat16, false> : pass_kernel<2, 128, __nv_bfloat16, false>;
+PassKernel pass_128(int column_tiles, Type keys, bool clocks, bool marked) {
+  if (marked) {
+    if (keys == Type::fp8) return pass_kernel<1, 128, Fp8, false, true>;
+    return clocks ? pass_kernel<1, 128, __nv_bfloat16, true, true> : pass_kernel<1, 128, __nv_bfloat16, false, true>;
+  }
+  if (keys == Type::fp8) return column_tiles == 1 ? pass_kernel<1, 128, Fp8, false, false> : pass_kernel<2, 128, Fp8, false, false>;
+  if (clocks) return column_tiles == 1 ? pass_kernel<1, 128, __nv_bfloat16, true, false> : pass_kernel<2, 128, __nv_bfloat16, true, false>;
+  return column_tiles == 1 ? pass_kernel<1, 128, __nv_bfloat16, false, false> : pass_kernel<2, 128, __nv_bfloat16, false, false>;
 }
 
 }  // namespace cuda

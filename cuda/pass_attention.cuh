@@ -106,10 +106,33 @@ struct Pages {
   }
 };
 
+// A lane's part of a head, once it is there.
+template <int kPairs, bool kMarked>
+__device__ __forceinline__ HeadPart<kPairs> head_there(const float* x, int half, int lane, const Marks<kMarked>& marks) {
+  if constexpr (!kMarked) {
+    return head_part<kPairs>(x, half, lane);
+  } else {
+    HeadPart<kPairs> head;
+    bool there;
+    do {
+      there = true;
+#pragma unroll
+      for (int i = 0; i < kPairs; ++i) {
+        head.low[i] = read_again(x + lane + 32 * i);
+        head.high[i] = read_again(x + lane + 32 * i + half);
+        there = there && marks.there(head.low[i]) && marks.there(head.high[i]);
+      }
+    } while (!__all_sync(0xffffffffu, there));
+#pragma unroll
+    for (int i = 0; i < kPairs; ++i) head.low[i] = marks.bare(head.low[i]), head.high[i] = marks.bare(head.high[i]);
+    return head;
+  }
+}
+
 // Queries of the unit's columns, and the new keys and values that lie in it, into the scratch; its rows' own also into the
 // cache. A warp a head.
-template <int D, typename Element>
-__device__ __forceinline__ void finish_heads(const Block& b, AttentionScratch<D>& scratch, const PassLayer& layer, const Unit& unit) {
+template <int D, typename Element, bool kMarked>
+__device__ __forceinline__ void finish_heads(const Block& b, AttentionScratch<D>& scratch, const PassLayer& layer, const Unit& unit, const Marks<kMarked>& marks) {
   constexpr int kHalf = D / 2, kPairs = D / 64;
   const PassArguments& p = b.p;
   const int columns = unit.columns;
@@ -134,7 +157,7 @@ __device__ __forceinline__ void finish_heads(const Block& b, AttentionScratch<D>
     }
     const float gate_bias = gated ? gain_of(layer.gate_bias, loop)[head] : 0.0f;
     const float* x = p.qkv + static_cast<std::size_t>(row) * static_cast<std::size_t>((p.shape.heads + 2 * p.shape.kv_heads) * D) + head * D;
-    const HeadPart<kPairs> part = finish_head<kPairs>(x, bias, gain, which ? nullptr : b.turns + row * kHalf, kHalf, p.eps, b.lane);
+    const HeadPart<kPairs> part = finish_head<kPairs>([&] { return head_there<kPairs>(x, kHalf, b.lane, marks); }, bias, gain, which ? nullptr : b.turns + row * kHalf, kHalf, p.eps, b.lane);
     if (is_query) {
       float dot = 0;
       Columns<D>& to = scratch.tile[i / kColumnTile];
@@ -190,10 +213,10 @@ __device__ __forceinline__ void patch(const Block& b, const AttentionScratch<D>&
 
 // An online softmax over a unit, for all its columns. Leaves sums, totals and largest scores in the scratch, not merged over
 // the tiles of a page. A warp has up to kRounds tiles of columns.
-template <int D, int kRounds, typename Element>
-__device__ __forceinline__ void attend(const Block& b, Pages<D, Element>& pages, const PassLayer& layer, const Unit& unit) {
+template <int D, int kRounds, typename Element, bool kMarked>
+__device__ __forceinline__ void attend(const Block& b, Pages<D, Element>& pages, const PassLayer& layer, const Unit& unit, const Marks<kMarked>& marks) {
   AttentionScratch<D>& scratch = *reinterpret_cast<AttentionScratch<D>*>(b.scratch);
-  finish_heads<D, Element>(b, scratch, layer, unit);
+  finish_heads<D, Element>(b, scratch, layer, unit, marks);
   __syncthreads();
 
   constexpr float scale = (D == 64 ? 0.125f : 0.0883883476f) * 1.44269504f;  // scores in units of log2

@@ -1,9 +1,18 @@
 // What the parts of a loop's one kernel share: where things are, who the thread is, and how blocks meet.
 #pragma once
 
+#include "cuda/pass_marks.cuh"
 #include "cuda/stream.cuh"
 
 namespace cuda {
+
+// What one of the four products of a layer works on; the same in all layers.
+struct Step {
+  const float* x;
+  float* out;
+  int cols, first_k, k_count;  // of x
+  bool add;
+};
 
 #if __CUDA_ARCH__ >= 900
 
@@ -52,6 +61,7 @@ struct Block {
   const float2* turns;  // [count][head_dim / 2]
   const Unit* units;    // of this block
   int unit_count;
+  const int& idle_part;  // see RowState
   unsigned& phase;
 
   // Everything that any block wrote before is there for all after. `phase` is the top bit of the barrier's number: all
@@ -86,26 +96,19 @@ struct Block {
     }
   }
 
-  // Whether this block is the last of `expected` to come to a counter, which it then resets. What the others wrote before may
+  // Whether this block is the last of `expected` to come to a counter, which then begins anew. What the others wrote before may
   // be read by all threads of the last one.
   __device__ __forceinline__ bool comes_last(unsigned* counter, int expected) const {
     __syncthreads();
     bool last = false;
     if (tid == 0) {
       unsigned before;
-      asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+      asm volatile("atom.inc.acq_rel.gpu.global.u32 %0, [%1], %2;" : "=r"(before) : "l"(counter), "r"(expected - 1) : "memory");
       last = before == static_cast<unsigned>(expected - 1);
-      if (last) *counter = 0;  // nobody comes again before the next meeting
     }
     return __syncthreads_or(last) != 0;
   }
 };
-
-// One part of a (row, kv head): sums [G][D], totals [G], largest scores [G], gates [G]; padded to whole vectors.
-template <int D>
-__device__ __forceinline__ int part_size(int group) {
-  return (group * (D + 3) + 3) / 4 * 4;
-}
 
 #endif
 

@@ -92,39 +92,58 @@ __device__ __forceinline__ Fixed fix_piece(const Piece& p, unsigned char* to, in
   return {most * (1 / kFixedMost), -8 * static_cast<int>(sum)};
 }
 
+// Reads a lane's part of a piece again until all of the piece is there.
+template <bool kMarked>
+__device__ __forceinline__ void await(Piece& piece, const float* x, int k_count, const Marks<kMarked>& marks) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int at = piece.number * kStagePiece + lane / 8 * 64 + lane % 8 * 4;
+  const bool inside = at < k_count;
+  while (!__all_sync(0xffffffffu, !inside || (marks.there(piece.x[0]) && marks.there(piece.x[1])))) {
+    if (!inside) continue;
+    piece.x[0] = read_again(reinterpret_cast<const float4*>(x + at));
+    piece.x[1] = read_again(reinterpret_cast<const float4*>(x + at + 32));
+  }
+  piece.x[0] = marks.bare(piece.x[0]), piece.x[1] = marks.bare(piece.x[1]);
+}
+
 // Copies columns [k_begin, k_begin + k_count) of x into shared memory as fixed point, hi and lo of each row side by side as
 // two columns, times the gain of the row's loop. The norm's factor is the same for a whole row, so it comes last: from the
 // sums of squares, over a whole row then. Which lane has which columns does not depend on the rows beside. With several
-// rows every block would fetch and turn the same 20 KB a row: two neighbours do half of it each, for both.
-template <int N>
-__device__ __forceinline__ void stage(const Block& b, const float* x, int cols, int k_begin, int k_count, const Gain& gain) {
+// rows every block would fetch and turn the same 20 KB a row: two neighbours do half of it each, for both. `meanwhile` is done
+// while x is on its way.
+template <int N, bool kMarked, typename Meanwhile>
+__device__ __forceinline__ void stage(const Block& b, const Step& step, const float* x, const Gain& gain, const Marks<kMarked>& marks, const Meanwhile& meanwhile) {
+  const int cols = step.cols, k_begin = step.first_k, k_count = step.k_count;
   const int pieces = (k_count + kStagePiece - 1) / kStagePiece;
   const int stride = column_stride(k_count);
   float* squares = piece_squares(b);
   const uint32_t neighbour = to_neighbour<N>(b);
-  const int step = neighbour ? 2 * kPassWarps : kPassWarps;  // a pair shares the pieces
+  const int others = neighbour ? 2 * kPassWarps : kPassWarps;  // a pair shares the pieces
   Piece now;
-  now.row = 0, now.number = b.warp + (neighbour ? b.member % 2 * kPassWarps : 0) - step;  // none yet
+  now.row = 0, now.number = b.warp + (neighbour ? b.member % 2 * kPassWarps : 0) - others;  // none yet
   // One piece ahead: the next is on its way while this one is turned.
 #pragma unroll 1
   do {
     Piece next;
-    next.row = now.row, next.number = now.number + step;
+    next.row = now.row, next.number = now.number + others;
     for (; next.number >= pieces && next.row < b.p.count; ++next.row) next.number -= pieces;
     const int at = next.number * kStagePiece + b.lane / 8 * 64 + b.lane % 8 * 4;
     next.x[0] = next.x[1] = make_float4(0, 0, 0, 0);
     next.gain[0] = next.gain[1] = make_float4(1, 1, 1, 1);
     if (next.row < b.p.count && at < k_count) {
       const float* from = x + static_cast<std::size_t>(next.row * cols + k_begin + at);
-      next.x[0] = __ldcg(reinterpret_cast<const float4*>(from));
-      next.x[1] = __ldcg(reinterpret_cast<const float4*>(from + 32));
+      next.x[0] = kMarked ? read_again(reinterpret_cast<const float4*>(from)) : __ldcg(reinterpret_cast<const float4*>(from));
+      next.x[1] = kMarked ? read_again(reinterpret_cast<const float4*>(from + 32)) : __ldcg(reinterpret_cast<const float4*>(from + 32));
       if (gain.data) {
         const float* factor = gain_of(gain, b.loop[next.row]) + k_begin + at;
         next.gain[0] = *reinterpret_cast<const float4*>(factor);
         next.gain[1] = *reinterpret_cast<const float4*>(factor + 32);
       }
     }
-    if (now.number >= 0) {
+    if (now.number < 0) {
+      meanwhile();
+    } else {
+      if (kMarked) await(now, x + k_begin, k_count, marks);
       const int tile = now.number * (kStagePiece / 64) + b.lane / 8;
       const bool inside = tile * 64 < k_count;
       const Fixed fixed = fix_piece(now, b.columns + 2 * now.row * stride + tile * 64 + b.lane % 8 * 8, stride, inside, neighbour);
@@ -160,13 +179,13 @@ __device__ __forceinline__ void stage(const Block& b, const float* x, int cols, 
 __device__ __forceinline__ bool adds(const Block& b, int matrix) { return matrix == 1 || (matrix == 3 && b.p.matrix[3].splits == 1); }
 
 // Asks for what emit() will add to: it is there before the product is done.
-__device__ __forceinline__ void ask_before(const Block& b, const Share& s, int outputs) {
+__device__ __forceinline__ void ask_before(const Block& b, const Share& s, int outputs, const float* before) {
   const uint32_t to = shared_address(before_of(b));
 #pragma unroll 1
   for (int i = b.tid; i < b.p.count * s.rows * 4; i += kPassThreads) {
     int row = 0, at = i;
     for (; at >= s.rows * 4; ++row) at -= s.rows * 4;
-    const float* from = b.p.hidden + static_cast<std::size_t>(row) * static_cast<std::size_t>(outputs) + s.first_row * 16 + at * 4;
+    const float* from = before + static_cast<std::size_t>(row) * static_cast<std::size_t>(outputs) + s.first_row * 16 + at * 4;
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to + static_cast<uint32_t>(i) * 16), "l"(from) : "memory");
   }
 }
@@ -177,12 +196,12 @@ __device__ __forceinline__ void ask_before(const Block& b, const Share& s, int o
 // Of a word of weights, the low nibbles of its bytes are four of row g, the high ones of row g + 8: these stay where they
 // are, 16 times too large, until all is summed. 64 * 240 * 32512 is less than 2^31.
 template <int N>
-__device__ __forceinline__ void product(const Block& b, Ring& ring, int matrix) {
+__device__ __forceinline__ void product(const Block& b, Ring& ring, int matrix, const float* before) {
   constexpr int kUnroll = N == 1 ? 4 : 2;
   constexpr uint32_t kLow = 0x0f0f0f0fu, kHigh = 0xf0f0f0f0u;
   const Share s = b.parts.share[matrix];
   const int shift = b.p.matrix[matrix].group_shift;
-  if (adds(b, matrix)) ask_before(b, s, b.p.matrix[matrix].outputs);
+  if (adds(b, matrix)) ask_before(b, s, b.p.matrix[matrix].outputs, before);
   Run run = b.parts.run[matrix][b.warp];
   const int g = b.lane / 4;
   const int t = b.lane % 4;
@@ -245,41 +264,53 @@ __device__ __forceinline__ void product(const Block& b, Ring& ring, int matrix) 
 __device__ __forceinline__ float value(const Block& b, int matrix, int row, int i) {
   const short2 slots = b.parts.slots[matrix][i / 16];
   const float* at = b.sums + (slots.x * b.p.count + row) * 16 + i % 16;
+  const int stride = b.p.count * 16;
   float sum = 0;
-#pragma unroll 2
-  for (int left = slots.y - slots.x; left >= 0; --left, at += b.p.count * 16) sum += *at;
+#pragma unroll 1
+  for (int left = slots.y - slots.x + 1; left > 0; left -= 4, at += 4 * stride) {
+    float some[4];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) some[j] = j < left ? at[j * stride] : 0.0f;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) sum += some[j];
+  }
   return __fmul_rn(sum, b.row_scale[row]);  // nothing for the compiler to contract: the same bits in every kernel
 }
 
 // out[row][output] = y or, with `add`, += y in rows that take part. All rows at once: a share has few outputs.
-__device__ __forceinline__ void emit(const Block& b, int matrix, float* out, bool add) {
+// `last_out`: null, or where it goes as well, without a mark.
+template <bool kMarked>
+__device__ __forceinline__ void emit(const Block& b, int matrix, float* out, bool add, float* last_out, const Marks<kMarked>& marks) {
   const Share s = b.parts.share[matrix];
   const int outputs = b.p.matrix[matrix].outputs;
   const int own = s.rows * kTileRows;
   const float* before = before_of(b);
 #pragma unroll 1
   for (int at = b.tid; at < b.p.count * own; at += kPassThreads) {
-    const int row = at / own;
+    const int row = kMarked ? 0 : at / own;
     const int i = at - row * own;
     const int output = s.first_row * kTileRows + i;
-    if (output >= outputs || (add && b.loop[row] == 0)) continue;
-    out[row * outputs + output] = (add ? before[at] : 0.0f) + value(b, matrix, row, i);
+    if (output >= outputs || ((add || kMarked) && b.loop[row] == 0)) continue;
+    const float result = (add ? marks.before(before[at]) : 0.0f) + value(b, matrix, row, i);
+    out[row * outputs + output] = marks.result(result);
+    if (kMarked && last_out) last_out[output] = with_bits(result, 0);
   }
 }
 
-__device__ __forceinline__ void emit_swiglu(const Block& b, int matrix, float* out) {
+template <bool kMarked>
+__device__ __forceinline__ void emit_swiglu(const Block& b, int matrix, float* out, const Marks<kMarked>& marks) {
   const Share s = b.parts.share[matrix];
   const int half = b.p.matrix[matrix].outputs / 2;
   const int own = s.rows * (kTileRows / 2);
 #pragma unroll 1
   for (int at = b.tid; at < b.p.count * own; at += kPassThreads) {
-    const int row = at / own;
+    const int row = kMarked ? 0 : at / own;
     const int i = at - row * own;
     const int output = s.first_row * (kTileRows / 2) + i;
-    if (output >= half) continue;
+    if (output >= half || (kMarked && b.loop[row] == 0)) continue;
     const float gate = value(b, matrix, row, i / 8 * 16 + i % 8);
     const float up = value(b, matrix, row, i / 8 * 16 + i % 8 + 8);
-    out[row * half + output] = __fdividef(gate, 1 + __expf(-gate)) * up;
+    out[row * half + output] = marks.result(__fdividef(gate, 1 + __expf(-gate)) * up);
   }
 }
 

@@ -36,7 +36,7 @@ __global__ void rope_write_kernel(float* qkv, const float2* table, RopeArguments
   float* x = qkv + (static_cast<std::size_t>(row) * all_heads + head) * p.shape.head_dim;
   const float* gain = is_query ? gain_of(p.q_gain, loop) : is_value ? nullptr : gain_of(p.k_gain, loop);
   const float2* turns = is_value ? nullptr : table + static_cast<std::size_t>(position) * half;
-  const HeadPart<2> part = finish_head<2>(x, p.bias ? p.bias + head * p.shape.head_dim : nullptr, gain, turns, half, p.eps, lane);
+  const HeadPart<2> part = finish_head<2>([&] { return head_part<2>(x, half, lane); }, p.bias ? p.bias + head * p.shape.head_dim : nullptr, gain, turns, half, p.eps, lane);
   const int kv_head = head - p.shape.heads - (is_value ? p.shape.kv_heads : 0);
   const std::size_t line = is_query ? 0 : kv_offset(page_table(p.rows, row, loop)[position / kPage], position, kv_head, p.shape);
   void* base = is_value ? p.cache.values : p.cache.keys;

@@ -18,7 +18,7 @@ struct Limits {
   int multiprocessors = 0;
   int shared_bytes = 0;  // that one block may ask for
   bool overlaps = false;  // programmatic dependent launch: compute capability 9.0 and up
-  bool clusters = false;  // of 16 blocks: 9.0, 10.0
+  bool clusters = false;  // of up to 16 blocks: 9.0, 10.0
   bool streams = false;   // bulk copies, and shared memory for rings of weights: the same
 };
 const Limits& limits();  // of the current device

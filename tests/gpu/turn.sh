@@ -69,8 +69,8 @@ part() {
       ;;
     variants)
       # What each choice is worth that the head of cuda/pass.cu makes.
-      for variant in '' LOOPD_CUDA_NO_PASS=1; do variant default "$variant"; done
-      for variant in '' LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_CHUNK=6 LOOPD_PASS_CHUNK=2 LOOPD_PASS_ALONE=1; do variant 40b "$variant"; done
+      for variant in '' LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_MEET=1; do variant default "$variant"; done
+      for variant in '' LOOPD_CUDA_NO_PASS=1 LOOPD_PASS_MEET=1 LOOPD_PASS_CHUNK=6 LOOPD_PASS_CHUNK=2 LOOPD_PASS_ALONE=1; do variant 40b "$variant"; done
       ;;
     measure)
       LD_LIBRARY_PATH=$root/.pack/gpu/lib LOOPD_CUDA_PLUGIN=$plugin timeout "$(left 180)" "$root/bench/gpu" --programs "$root/.pack/gpu" --out "$out" --seconds "$(left 170)" --no-peer
