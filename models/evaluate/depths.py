@@ -4,7 +4,8 @@
         [--limit 1600] [--processes 8] [--max-tokens 48] [--cases-out cases.jsonl] [-- more options of loopd]
     python3 models/evaluate/depths.py --cases cases-0.jsonl cases-1.jsonl ...
 
-Tasks are spread evenly over the file. Exact match is of non-trivial lines, averaged over languages, with a 95 % interval.
+Tasks are spread evenly over the file. With --cases-out every answer is written down when it is there, and the same command
+goes on where an earlier one was stopped. Exact match is of non-trivial lines, averaged over languages, with a 95 % interval.
 With --cases nothing is run: the cases are those that an earlier run, or ../train/evaluate.py on a GPU, has written.
 The last columns compare a depth with the one before, task by task: how many it won and lost, and the chance of a split
 as uneven as that between equals (exact two-sided sign test); and, in cases of ../train/evaluate.py, by how much the
@@ -12,6 +13,7 @@ original costs fewer or more bits, with a 95 % interval of that difference.
 """
 import argparse
 import collections
+import concurrent.futures
 import gzip
 import json
 import math
@@ -22,6 +24,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).parents[2]
+TASKS_AT_ONCE = 16
 
 
 def read_lines(path):
@@ -29,25 +32,56 @@ def read_lines(path):
         return [line for line in file if line.strip()]
 
 
+def answered(path, depths):
+    """The cases in a file of an earlier run, of tasks that have all depths; the last line may have been cut off."""
+    by_task = collections.defaultdict(dict)
+    for line in read_lines(str(path)) if path.exists() else []:
+        try:
+            case = json.loads(line)
+            by_task[case["task_id"]][case["depth"]] = case
+        except json.JSONDecodeError:
+            continue
+    return [case for cases in by_task.values() if set(depths) <= set(cases) for case in cases.values()]
+
+
 def run(arguments, lines, more):
-    """The cases of all tasks, each process its share in a file of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        jobs = []
-        for i in range(arguments.processes):
-            shard = pathlib.Path(folder) / f"shard-{i}.jsonl"
-            shard.write_text("".join(lines[i::arguments.processes]), encoding="utf-8")
-            out = open(shard.with_suffix(".out"), "w+", encoding="utf-8")
-            command = [arguments.binary, "eval", "infill", str(shard), "--cases", "--depths", arguments.depths,
+    """The cases of all tasks. A process has a few tasks at once, whose cases it writes down; what is there is not asked again."""
+    depths = [int(d) for d in arguments.depths.split(",")]
+    kept = pathlib.Path(arguments.cases_out) if arguments.cases_out else None
+    cases = answered(kept, depths) if kept else []
+    known = {case["task_id"] for case in cases}
+    lines = [line for line in lines if json.loads(line)["task_id"] not in known]
+    if known:
+        print(f"{len(known)} tasks are answered in {kept}; {len(lines)} are left", file=sys.stderr)
+    out = open(kept, "w", encoding="utf-8") if kept else None
+
+    def keep(some):
+        if out:
+            out.write("".join(json.dumps(case) + "\n" for case in some))
+            out.flush()
+
+    def answer(some):
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as tasks:
+            tasks.write("".join(some))
+            tasks.flush()
+            command = [arguments.binary, "eval", "infill", tasks.name, "--cases", "--depths", arguments.depths,
                        "--max-tokens", str(arguments.max_tokens), "--threads", "1", *more]
-            jobs.append((subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL), out))
-        failed = [job.wait() for job, _ in jobs]
-        if any(failed):
-            sys.exit(f"{sum(map(bool, failed))} of {len(jobs)} processes failed: {' '.join(command)}")
-        cases = []
-        for _, out in jobs:
-            out.seek(0)
-            cases += [json.loads(line) for line in out]
-        return cases
+            done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise ChildProcessError(f"{' '.join(command)}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    keep(cases)
+    with concurrent.futures.ThreadPoolExecutor(arguments.processes) as pool:
+        jobs = [pool.submit(answer, lines[i:i + TASKS_AT_ONCE]) for i in range(0, len(lines), TASKS_AT_ONCE)]
+        try:
+            for job in concurrent.futures.as_completed(jobs):
+                keep(job.result())
+                cases += job.result()
+        except (ChildProcessError, KeyboardInterrupt) as stopped:
+            pool.shutdown(wait=False, cancel_futures=True)
+            sys.exit(f"stopped: {stopped}".rstrip(": ") + (f"; the same command goes on from {kept}" if kept else ""))
+    return cases
 
 
 def sign_test(won, lost):
@@ -106,7 +140,7 @@ def main():
     parser.add_argument("tasks", nargs="?"), parser.add_argument("--binary", default=str(ROOT / "build/release/loopd"))
     parser.add_argument("--depths", default="1,2,3,4,5,6"), parser.add_argument("--limit", type=int)
     parser.add_argument("--processes", type=int, default=8), parser.add_argument("--max-tokens", type=int, default=48)
-    parser.add_argument("--cases-out", help="also write every case to this file")
+    parser.add_argument("--cases-out", help="write every case to this file, and go on from what it has")
     parser.add_argument("--cases", nargs="+", help="make the table of these instead of running tasks")
     arguments = parser.parse_args(own)
     if bool(arguments.tasks) == bool(arguments.cases):
@@ -120,8 +154,6 @@ def main():
         sys.exit(f"{error.filename}: {error.strerror or error}; expected a .jsonl or .jsonl.gz of carets.py, or cases of one")
     wanted = min(arguments.limit or len(lines), len(lines))
     cases = run(arguments, [lines[n * len(lines) // wanted] for n in range(wanted)], more)
-    if arguments.cases_out:
-        pathlib.Path(arguments.cases_out).write_text("".join(json.dumps(c) + "\n" for c in cases), encoding="utf-8")
     print("\n".join(table(cases)))
 
 

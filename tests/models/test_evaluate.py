@@ -3,7 +3,9 @@
 import json
 import lzma
 import os
+import pathlib
 import random
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -97,6 +99,37 @@ class DepthsTest(unittest.TestCase):
         cases = [self.case(t, d, True) | {"bits": bits} for t, d, bits in (("a", 1, 10.0), ("b", 1, 20.0), ("c", 1, 30.0),
                                                                            ("c", 2, 30.0), ("a", 2, 9.0), ("b", 2, 18.0))]
         self.assertIn("| -5.00 +- 5.66 % |", depths.table(cases)[-1])
+
+    def test_a_run_that_stops_half_way_goes_on_where_it_was(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            # Stands for loopd: answers every task, and notes which; fails at the last one while there is a file `fail`.
+            binary = folder / "loopd"
+            binary.write_text(f"""#!{sys.executable}
+import json, pathlib, sys
+tasks = [json.loads(line)["task_id"] for line in open(sys.argv[3])]
+if "t39" in tasks and pathlib.Path(r"{folder}/fail").exists(): sys.exit("eval infill: out of luck")
+with open(r"{folder}/asked", "a") as asked: asked.write("".join(t + chr(10) for t in tasks))
+for depth in (1, 2):
+    for t in tasks:
+        print(json.dumps(dict(task_id=t, language="go", depth=depth, exact=True, nontrivial=True, edit_similarity=1.0, ended=True, ms=1.0)))
+""")
+            binary.chmod(0o755)
+            tasks, cases = folder / "tasks.jsonl", folder / "cases.jsonl"
+            tasks.write_text("".join(json.dumps({"task_id": f"t{i}"}) + "\n" for i in range(40)))
+            (folder / "fail").touch()
+            command = [sys.executable, depths.__file__, str(tasks), "--binary", str(binary), "--depths", "1,2", "--processes", "1", "--cases-out", str(cases)]
+            stopped = subprocess.run(command, capture_output=True, text=True)
+            self.assertEqual(stopped.returncode, 1)
+            self.assertIn("out of luck; the same command goes on from", stopped.stderr)
+            # As a machine leaves it that is switched off: the last line is torn.
+            cases.write_text(cases.read_text()[:-20])
+            (folder / "fail").unlink()
+            done = subprocess.run(command, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("| 2 | 40 | 100.0", done.stdout)
+            asked = (folder / "asked").read_text().split()
+            self.assertEqual((len(asked), len(set(asked))), (41, 40))  # only the torn task twice
 
     def test_answers_given_many_at_once_have_no_time(self):
         cases = [self.case("a", 1, True)]
