@@ -73,6 +73,7 @@ def scripted_suites():
         # Behind the editors: the table of clients must not claim what they have not just shown.
         Suite("client-table", ["node", "tests/clients/table.mjs", "--check"]),
         Suite("gpu", ["tests/gpu/run"], "release", 1800),
+        Suite("races", ["scripts/races"], "", 1200, one_case=True),
         Suite("try", ["scripts/try"], "release", 300, one_case=True, environment=released),
     ]
 
