@@ -192,7 +192,7 @@ std::vector<Way> ways_of(const Options& options, int most) {
 
 void fill_all(const std::shared_ptr<const inference::Engine>& engine, const std::vector<Task>& tasks, const Options& options, int max_tokens, Way& way) {
   for (std::size_t i = 0; i < tasks.size(); ++i) {
-    // A new session for each task, so that no depth profits from what another left in the cache.
+    // A new session for each task, which begins with an empty cache.
     Sessions sessions(engine, 1);
     const ModelPort model = sessions.port();
     const FilledHole hole = options.shown ? fill_shown(model, tasks[i], way.depth, max_tokens, way.revise)
@@ -228,7 +228,9 @@ void print(const Way& way, const Options& options) {
 int evaluate_infill(const Options& options, const Settings& settings) {
   const std::string& path = options.arguments[1];
   const auto tasks = read_tasks(path, static_cast<std::size_t>(options.limit.value_or(1 << 30)));
-  const auto engine = open_engine(options, settings);
+  inference::EngineOptions wanted = engine_options(options, settings);
+  wanted.prefix_cache_mb = 0;  // no depth profits from what another has computed for the same task
+  const auto engine = inference::Engine::load(wanted);
   std::vector<Way> ways = ways_of(options, engine->info().max_depth);
   const int max_tokens = options.max_tokens.value_or(128);
   if (options.print_prompts) {
