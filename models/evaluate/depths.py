@@ -5,7 +5,7 @@
     python3 models/evaluate/depths.py --cases cases-0.jsonl cases-1.jsonl ...
 
 Tasks are spread evenly over the file. With --cases-out every answer is written down when it is there, and the same command
-goes on where an earlier one was stopped. Exact match is of non-trivial lines, averaged over languages, with a 95 % interval.
+goes on where an earlier one was stopped (cases.jsonl.asked tells whether it is the same). Exact match is of non-trivial lines, averaged over languages, with a 95 % interval.
 With --cases nothing is run: the cases are those that an earlier run, or ../train/evaluate.py on a GPU, has written.
 The last columns compare a depth with the one before, task by task: how many it won and lost, and the chance of a split
 as uneven as that between equals (exact two-sided sign test); and, in cases of ../train/evaluate.py, by how much the
@@ -17,6 +17,7 @@ import concurrent.futures
 import gzip
 import json
 import math
+import os
 import pathlib
 import statistics
 import subprocess
@@ -44,10 +45,20 @@ def answered(path, depths):
     return [case for cases in by_task.values() if set(depths) <= set(cases) for case in cases.values()]
 
 
+def claim(path, asked):
+    """Notes beside a file of cases what was asked for them, so that answers to something else are not taken for these."""
+    note = path.with_name(path.name + ".asked")
+    if path.exists() and (not note.exists() or json.loads(note.read_text(encoding="utf-8")) != asked):
+        sys.exit(f"{path}: has answers to another question ({note.name} says to which); name another file, or remove it")
+    note.write_text(json.dumps(asked), encoding="utf-8")
+
+
 def run(arguments, lines, more):
     """The cases of all tasks. A process has a few tasks at once, whose cases it writes down; what is there is not asked again."""
     depths = [int(d) for d in arguments.depths.split(",")]
     kept = pathlib.Path(arguments.cases_out) if arguments.cases_out else None
+    if kept:
+        claim(kept, [arguments.tasks, arguments.binary, depths, arguments.max_tokens, os.environ.get("LOOPD_MODEL", ""), more])
     cases = answered(kept, depths) if kept else []
     known = {case["task_id"] for case in cases}
     lines = [line for line in lines if json.loads(line)["task_id"] not in known]

@@ -130,6 +130,9 @@ for depth in (1, 2):
             self.assertIn("| 2 | 40 | 100.0", done.stdout)
             asked = (folder / "asked").read_text().split()
             self.assertEqual((len(asked), len(set(asked))), (41, 40))  # only the torn task twice
+            other = subprocess.run([*command, "--", "--model", "another"], capture_output=True, text=True)
+            self.assertIn("has answers to another question", other.stderr)
+            self.assertEqual(len(cases.read_text().splitlines()), 80)
 
     def test_answers_given_many_at_once_have_no_time(self):
         cases = [self.case("a", 1, True)]
