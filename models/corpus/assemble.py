@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import pathlib
 import re
 
 import numpy
@@ -16,8 +17,8 @@ import gather
 import projects
 
 # Raw bytes per language; above it every project gives way evenly, its tests first.
-BUDGET = {"python": 190e6, "typescript": 120e6, "java": 110e6, "cpp": 120e6, "go": 95e6, "c": 95e6, "rust": 95e6,
-          "javascript": 90e6}
+BUDGET = {"python": 380e6, "typescript": 200e6, "java": 240e6, "cpp": 270e6, "go": 200e6, "c": 270e6, "rust": 150e6,
+          "javascript": 180e6}
 HELD_OUT_LANGUAGE_BYTES = 8e6
 HELD_OUT_PROJECT_BYTES = 260e3
 TESTS = re.compile(r"(^|/)(tests?|testing|spec|specs|__tests__|testsuite)(/|$)|_test\.(go|py|cc|cpp|c|rs)$|(^|/)test_[^/]*\.py$|"
@@ -25,7 +26,7 @@ TESTS = re.compile(r"(^|/)(tests?|testing|spec|specs|__tests__|testsuite)(/|$)|_
 
 
 # Before duplicates are known, this many times the budget is looked at; more would cost time and be cut away again.
-LOOKED_AT = 1.6
+LOOKED_AT = 1.25
 _EVALUATION = []
 
 
@@ -35,7 +36,7 @@ def _use_evaluation(evaluation):
 
 
 def analyse_package(job):
-    """Writes a .npz beside one package's kept files: exact hashes, MinHash signatures and evaluation windows of some files."""
+    """Adds some files of one package to the .npz beside it: exact hashes, MinHash signatures and evaluation windows."""
     path, places = job
     exact, signatures, hits, counts = [], [], [], []
     with open(path, "rb") as stream:
@@ -48,11 +49,14 @@ def analyse_package(job):
             hits.append(found)
             counts.append(len(found))
     target = path[:-5] + ".npz"
+    analysis = {"at": numpy.array([at for at, _ in places], dtype=numpy.int64), "exact": numpy.array(exact, dtype=numpy.uint64),
+                "signatures": numpy.array(signatures, dtype=numpy.uint32).reshape(-1, dedup.BINS),
+                "hits": numpy.concatenate(hits), "counts": numpy.array(counts, dtype=numpy.int64)}
+    if os.path.exists(target):
+        with numpy.load(target) as before:
+            analysis = {name: numpy.concatenate((before[name], values)) for name, values in analysis.items()}
     with open(target + ".new", "wb") as out:
-        numpy.savez(out, at=numpy.array([at for at, _ in places], dtype=numpy.int64),
-                    exact=numpy.array(exact, dtype=numpy.uint64),
-                    signatures=numpy.array(signatures, dtype=numpy.uint32).reshape(-1, dedup.BINS),
-                    hits=numpy.concatenate(hits), counts=numpy.array(counts, dtype=numpy.int64))
+        numpy.savez(out, **analysis)
     os.replace(target + ".new", target)
 
 
@@ -73,10 +77,11 @@ def read_records(cache):
     return files
 
 
-def looked_at(files):
-    """Returns the files that get a chance: LOOKED_AT times each language's budget, cut evenly over the projects."""
-    kept = fit(files, range(len(files)), {k: v * LOOKED_AT for k, v in BUDGET.items()}, float("inf"))
-    return [files[i] for i in kept]
+def looked_at(files, earlier):
+    """Returns the files that get a chance: LOOKED_AT times each language's budget, cut evenly over the projects, and `earlier` rows'."""
+    kept = set(fit(files, range(len(files)), {k: v * LOOKED_AT for k, v in BUDGET.items()}, float("inf")))
+    known = {(row["package"], row["path"]) for row in earlier}
+    return [f for i, f in enumerate(files) if i in kept or (f["package"], f["path"]) in known]
 
 
 def _analysed(path):
@@ -86,24 +91,26 @@ def _analysed(path):
         return set(analysis["at"].tolist())
 
 
-def analyse(cache, evaluation_paths, workers, report):
+def analyse(cache, evaluation_paths, workers, report, earlier=()):
     """Analyses every file that an earlier run has not; a change of the evaluation set starts over."""
     evaluation = decontaminate.evaluation_windows(evaluation_paths)
     mark = hashlib.sha256(evaluation.tobytes()).hexdigest()
     mark_path = os.path.join(cache, "kept", "evaluation.mark")
-    if not os.path.exists(mark_path) or open(mark_path).read() != mark:
+    if not os.path.exists(mark_path) or pathlib.Path(mark_path).read_text(encoding="utf-8") != mark:
         for stale in glob.glob(os.path.join(cache, "kept", "*.npz")):
             os.remove(stale)
         with open(mark_path, "w") as out:
             out.write(mark)
     places = collections.defaultdict(list)
-    for record in looked_at(read_records(cache)):
+    for record in looked_at(read_records(cache), earlier):
         places[record["package"]].append((record["at"], record["n"]))
     todo = []
     for package, wanted in sorted(places.items()):
         path = os.path.join(cache, "kept", package)
-        if not {at for at, _ in wanted} <= _analysed(path + ".npz"):
-            todo.append((path + ".pack", sorted(wanted)))
+        done = _analysed(path + ".npz")
+        missing = sorted(place for place in wanted if place[0] not in done)
+        if missing:
+            todo.append((path + ".pack", missing))
     report("%d packages, %.0f MB to analyse against %d evaluation windows" %
            (len(todo), sum(n for _, part in todo for _, n in part) / 1e6, len(evaluation)))
     with multiprocessing.Pool(workers, _use_evaluation, (evaluation,)) as pool:
@@ -112,10 +119,10 @@ def analyse(cache, evaluation_paths, workers, report):
                 report("analysed %d/%d" % (number, len(todo)))
 
 
-def load(cache):
+def load(cache, earlier):
     """Returns the looked-at file records and the arrays of their analyses, in one order."""
     places = collections.defaultdict(list)
-    for record in looked_at(read_records(cache)):
+    for record in looked_at(read_records(cache), earlier):
         places[record["package"]].append(record)
     files, exact, signatures, hits = [], [], [], []
     for package, records in sorted(places.items()):
@@ -160,31 +167,58 @@ def fit(files, chosen, budgets, project_max):
     return sorted(kept)
 
 
-def choose(cache, report):
-    """Returns (files, {file index: split}, statistics)."""
-    files, exact, signatures, hits = load(cache)
+def splits_of(files, earlier):
+    """Returns the split of every file, None for one that belongs to neither.
+
+    `earlier` holds the rows of an earlier pack: its files keep their split and its held-out projects theirs, and no further
+    project is held out, so that models trained on either text are judged by the same carets.
+    """
     sizes = collections.Counter()
     for record in files:
         sizes[record["project"]] += record["n"]
-    splits = [projects.split_of(r["project"], sizes[r["project"]]) for r in files]
+    fixed = {(row["package"], row["path"]): row["split"] for row in earlier}
+    held_out = {row["project"] for row in earlier if row["split"] == "heldout"}
+    result = []
+    for record in files:
+        project = record["project"]
+        split = fixed.get((record["package"], record["path"]))
+        if split is None:
+            split = "heldout" if project in held_out else projects.split_of(project, sizes[project])
+            split = None if earlier and split == "heldout" else split
+        result.append(split)
+    return result
+
+
+def choose(cache, report, earlier=()):
+    """Returns (files, {file index: split}, statistics); files of `earlier` rows (see splits_of) are always among the chosen."""
+    files, exact, signatures, hits = load(cache, earlier)
+    splits = splits_of(files, earlier)
+    known = {(row["package"], row["path"]) for row in earlier}
+    before = {i for i, r in enumerate(files) if (r["package"], r["path"]) in known}
+    if len(before) < len(known):
+        report("%d files of the earlier pack are not in the cache: what resembles them is not found" % (len(known) - len(before)))
     dropped = collections.defaultdict(collections.Counter)
-    bad = decontaminate.contaminated(hits, [r["project"] for r in files])
+    bad = decontaminate.contaminated(hits, [r["project"] for r in files]) - before
     for index in bad:
         dropped["evaluation set"][files[index]["lang"]] += 1
-    # Training files come first, so that of a pair across the split the held-out copy is the one to go.
-    order = sorted((i for i in range(len(files)) if i not in bad),
-                   key=lambda i: (splits[i] != "train", bool(TESTS.search(files[i]["path"])), files[i]["project"], files[i]["path"]))
+    for index, split in enumerate(splits):
+        if split is None and index not in bad:
+            dropped["of a held-out project"][files[index]["lang"]] += 1
+    # Earlier files come first, then those for training, so that of a pair across the split the held-out copy is the one to go.
+    order = sorted((i for i in range(len(files)) if i not in bad and splits[i] is not None),
+                   key=lambda i: (i not in before, splits[i] != "train", bool(TESTS.search(files[i]["path"])), files[i]["project"],
+                                  files[i]["path"]))
     seen, unique = {}, []
     for index in order:
         key = int(exact[index])
-        if key in seen:
+        if key in seen and index not in before:
             dropped["exact duplicate"][files[index]["lang"]] += 1
             if splits[seen[key]] != splits[index]:
                 dropped["exact duplicate across the split"][files[index]["lang"]] += 1
             continue
         seen[key] = index
         unique.append(index)
-    near = dedup.near_duplicates(signatures, unique)
+    near = {i: other for i, other in dedup.near_duplicates(signatures, unique).items() if i not in before}
     for index, other in near.items():
         dropped["near duplicate"][files[index]["lang"]] += 1
         if splits[index] != splits[other]:
@@ -195,6 +229,7 @@ def choose(cache, report):
     result = {i: "train" for i in fit(files, [i for i in clean if splits[i] == "train"], BUDGET, float("inf"))}
     result.update({i: "heldout" for i in fit(files, [i for i in clean if splits[i] == "heldout"], held_budget,
                                              HELD_OUT_PROJECT_BYTES)})
+    result.update({i: splits[i] for i in before})
     for index in clean:
         if index not in result:
             dropped["over the budget"][files[index]["lang"]] += 1

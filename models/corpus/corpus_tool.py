@@ -27,10 +27,11 @@ def fetch_debian(options):
     apt = debian_fetch.PrivateApt(os.path.join(options.cache, "apt"))
     apt.update()
     known_binary = {fields["Package"] for fields in apt.index("*_Packages*")}
+    known_source = set(apt.source_files())
     lists = options.list or sorted(glob.glob(os.path.join(HERE, "packages", "debian-*.txt")))
     for path in lists:
         names = debian_fetch.read_names(path)
-        binaries = [n for n in names if n in known_binary and n.endswith("-dev")]
+        binaries = [n for n in names if n in known_binary and n not in known_source and debian_fetch.SOURCE_BINARIES.match(n)]
         sources = [n for n in names if n not in binaries]
         failed = apt.fetch_binaries(binaries, report)
         if not options.stand_ins_only:
@@ -66,15 +67,17 @@ def sample_step(options):
 
 def analyse_step(options):
     import assemble
-    assemble.analyse(options.cache, options.eval or [], options.workers, report)
+    import pack
+    assemble.analyse(options.cache, options.eval or [], options.workers, report, pack.read_index(options.cache))
 
 
 def pack_step(options):
     import assemble
     import json
     import pack
-    files, chosen, dropped = assemble.choose(options.cache, report)
-    summary = pack.write_all(options.cache, files, chosen, options.workers, report)
+    earlier = pack.read_index(options.cache) if options.add else []
+    files, chosen, dropped = assemble.choose(options.cache, report, earlier)
+    summary = pack.write_all(options.cache, files, chosen, options.workers, report, earlier)
     summary["dropped"] = dropped
     with open(os.path.join(options.cache, "pack", "READY"), "w", encoding="utf-8") as out:
         json.dump(summary, out, indent=1, sort_keys=True)
@@ -110,6 +113,7 @@ def main(arguments=None):
     one.set_defaults(run=analyse_step)
     one = commands.add_parser("pack", help="choose the files and write pack/part-XX.xz, pack/heldout.xz, then pack/READY")
     one.add_argument("--workers", type=int, default=2)
+    one.add_argument("--add", action="store_true", help="keep what is packed, above all its held-out set, and add parts with what is new")
     one.set_defaults(run=pack_step)
     one = commands.add_parser("manifest", help="write TRAINING_DATA.tsv.xz and NOTICE.xz for what was packed")
     one.add_argument("--target", default=os.path.join(HERE, ".."))

@@ -65,6 +65,8 @@ def write_shard(job):
             data = _read_text(streams, cache, record)
             digests.append(hashlib.sha256(data).hexdigest()[:16])
             gather.write_frame(out, {k: record[k] for k in ("path", "project", "lang")}, data)
+    if streams:
+        streams["file"].close()
     os.replace(target + ".new", target)
     return target, os.path.getsize(target), digests
 
@@ -82,38 +84,73 @@ def shards_of(records):
     return shards
 
 
-def write_all(cache, files, chosen, workers, report):
-    """Writes pack/part-XX.xz, pack/heldout.xz and pack/files.jsonl; returns the summary that pack/READY will hold."""
+def read_index(cache):
+    """Returns the rows of pack/files.jsonl, one per chosen file; none where nothing has been packed."""
+    path = os.path.join(cache, "pack", "files.jsonl")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _shards_before(folder):
+    """Returns the shards that pack/READY names; a killed run may have left others beside them."""
+    with open(os.path.join(folder, "READY"), encoding="utf-8") as ready:
+        return json.load(ready)["shards"]
+
+
+def _summary(rows, shards):
+    splits = {}
+    for row in rows:
+        entry = splits.setdefault(row["split"], {}).setdefault(row["lang"], {"files": 0, "bytes": 0, "projects": set()})
+        entry["files"] += 1
+        entry["bytes"] += row["n"]
+        entry["projects"].add(row["project"])
+    for entries in splits.values():
+        for entry in entries.values():
+            entry["projects"] = len(entry["projects"])
+    return {"shards": shards, "splits": splits, "made": time.strftime("%Y-%m-%d %H:%M")}
+
+
+def write_all(cache, files, chosen, workers, report, earlier=()):
+    """Writes pack/part-XX.xz, pack/heldout.xz and pack/files.jsonl; returns the summary that pack/READY will hold.
+
+    With `earlier` rows of files.jsonl, their parts stay as they are and what they lack follows in parts of its own.
+    """
     folder = os.path.join(cache, "pack")
     os.makedirs(folder, exist_ok=True)
+    shards = _shards_before(folder) if earlier else {}
     for stale in glob.glob(os.path.join(folder, "*")):
-        os.remove(stale)
+        if os.path.basename(stale) not in (*shards, *(("files.jsonl", "READY") if earlier else ())):
+            os.remove(stale)
+    known = {(row["package"], row["path"]) for row in earlier}
+    first = sum(name.startswith("part-") for name in shards)
     jobs = []
     for split, form in (("train", "part-%02d.xz"), ("heldout", "heldout.xz")):
-        records = [files[i] for i, s in chosen.items() if s == split]
+        records = [files[i] for i, s in chosen.items() if s == split and (files[i]["package"], files[i]["path"]) not in known]
         records.sort(key=lambda r: (r["lang"], r["project"], r["package"], r["path"]))
+        if earlier and split == "heldout":
+            assert not records, "an earlier pack's held-out set may not grow"
+            continue
         lists = shards_of(records) if split == "train" else [records]
-        for number, part in enumerate(lists):
+        for number, part in enumerate(lists, first):
             name = form % number if split == "train" else form
             jobs.append((cache, os.path.join(folder, name), part))
-    summary = {"shards": {}, "splits": {}, "made": time.strftime("%Y-%m-%d %H:%M")}
-    with multiprocessing.Pool(workers) as pool, open(os.path.join(folder, "files.jsonl"), "w", encoding="utf-8") as index:
+    rows = list(earlier)
+    with multiprocessing.Pool(workers) as pool:
         for job, (target, size, digests) in zip(jobs, pool.imap(write_shard, jobs)):
             name = os.path.basename(target)
             split = "heldout" if name == "heldout.xz" else "train"
             raw = sum(r["n"] for r in job[2])
-            summary["shards"][name] = {"bytes": size, "raw": raw, "files": len(job[2])}
+            shards[name] = {"bytes": size, "raw": raw, "files": len(job[2])}
             report("%s: %d files, %.1f MB raw, %.2f MiB packed" % (name, len(job[2]), raw / 1e6, size / 2**20))
             if size > SHARD_BYTES_MAX:
                 raise SystemExit("%s is %d bytes, above %d: lower SHARD_RAW_BYTES" % (target, size, SHARD_BYTES_MAX))
             for record, digest in zip(job[2], digests):
                 row = {k: record[k] for k in ("package", "path", "project", "lang", "licence", "n")}
-                index.write(json.dumps(dict(row, split=split, sha256=digest), ensure_ascii=False) + "\n")
-                entry = summary["splits"].setdefault(split, {}).setdefault(record["lang"], [0, 0, set()])
-                entry[0] += 1
-                entry[1] += record["n"]
-                entry[2].add(record["project"])
-    for entries in summary["splits"].values():
-        for language, (count, size, owners) in entries.items():
-            entries[language] = {"files": count, "bytes": size, "projects": len(owners)}
-    return summary
+                rows.append(dict(row, split=split, sha256=digest))
+    index = os.path.join(folder, "files.jsonl")
+    with open(index + ".new", "w", encoding="utf-8") as out:
+        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    os.replace(index + ".new", index)
+    return _summary(rows, shards)

@@ -310,11 +310,13 @@ def main():
     shutil.copy(os.path.join(a.corpus, "bytes.npy"), a.out)
     with multiprocessing.Pool(a.workers, start_worker, (a.corpus, a.tokenizer, a.length, a.longest)) as pool:
         for epoch in range(-1, a.epochs):
-            began, rng = time.time(), random.Random(a.seed * 1000 + epoch)
+            # Held-out rows are the same whatever the seed, so that runs can be compared.
+            began, seed = time.time(), a.seed * 1000 + epoch if epoch >= 0 else -1
+            rng = random.Random(seed)
             wanted = files["held_out"] if epoch < 0 else ~files["held_out"]
             jobs = [(rng.random(), t) for t in tasks(files, wanted, rng)]
-            rows = np.concatenate(list(pool.imap_unordered(make_rows, jobs)))
-            rows = rows[np.random.default_rng(a.seed * 1000 + epoch + 1).permutation(len(rows))]
+            rows = np.concatenate(list(pool.imap(make_rows, jobs)))
+            rows = rows[np.random.default_rng(seed + 1).permutation(len(rows))]
             if epoch < 0:
                 rows = rows[:a.val_rows]
             save(os.path.join(a.out, "val.npy" if epoch < 0 else f"epoch-{epoch:03d}.npy"), rows)

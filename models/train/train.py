@@ -215,6 +215,9 @@ def run(a, net, weights, source, judge, rank, world, device, log, rows):
     val, long = held_out(a, a.rows), False
     clock, step, tokens, abort, judged = Clock(a, rank), 0, 0, False, bool(a.init or a.resume)
     pending, meter, events = [], [], []
+    if a.init:
+        # Where the run begins, on the rows that its end is measured on.
+        log(event="validation", step=0, tokens=0, progress=0.0, bits_per_byte=judge.bits_per_byte(val, True))
     since_log, since_val, tokens_then = time.time(), time.time(), 0
     while True:
         progress, abort = clock.tick(step, abort)

@@ -2,8 +2,11 @@
 
 import inspect
 import io
+import json
+import lzma
 import os
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "models", "corpus"))
@@ -20,6 +23,7 @@ try:
     import assemble
     import decontaminate
     import dedup
+    import pack
 except ImportError:
     numpy = None
 
@@ -281,6 +285,53 @@ class DecontaminationTest(unittest.TestCase):
         hits = [window] * decontaminate.IDIOM_PROJECTS + [rare, none]
         owners = ["p%d" % i for i in range(len(hits))]
         self.assertEqual(decontaminate.contaminated(hits, owners), {decontaminate.IDIOM_PROJECTS})
+
+
+@unittest.skipIf(numpy is None, "numpy is missing: adding to a pack is not checked")
+class AddTest(unittest.TestCase):
+    """A pack that grows keeps its parts and its held-out set, and takes nothing that resembles or belongs to the held-out."""
+
+    def keep(self, cache, package, project, texts):
+        os.makedirs(os.path.join(cache, "kept"), exist_ok=True)
+        with open(os.path.join(cache, "kept", package + ".pack"), "wb") as out:
+            for path, text in texts.items():
+                gather.write_frame(out, {"path": path, "lang": "python", "licence": "MIT", "project": project}, text.encode())
+
+    def pack(self, cache, add):
+        earlier = pack.read_index(cache) if add else []
+        assemble.analyse(cache, [], 1, lambda text: None, earlier)
+        files, chosen, dropped = assemble.choose(cache, lambda text: None, earlier)
+        summary = pack.write_all(cache, files, chosen, 1, lambda text: None, earlier)
+        with open(os.path.join(cache, "pack", "READY"), "w", encoding="utf-8") as out:
+            json.dump(summary, out)
+        return dropped
+
+    def paths(self, cache, name):
+        with lzma.open(os.path.join(cache, "pack", name)) as stream:
+            return [header["path"] for header, _ in gather.read_frames(stream)]
+
+    def test_add(self):
+        held = next(n for n in ("p%d" % i for i in range(99)) if projects.split_of(n, 1000) == "heldout")
+        other = next(n for n in ("q%d" % i for i in range(99)) if projects.split_of(n, 1000) == "heldout")
+        train = next(n for n in ("p%d" % i for i in range(99)) if projects.split_of(n, 1000) == "train")
+        sources = [inspect.getsource(m) for m in (gather, licences, filters, masking, projects, archives)]
+        with tempfile.TemporaryDirectory() as cache:
+            self.keep(cache, "a", train, {"a.py": sources[0]})
+            self.keep(cache, "b", held, {"b.py": sources[1]})
+            self.pack(cache, False)
+            self.assertEqual((self.paths(cache, "part-00.xz"), self.paths(cache, "heldout.xz")), (["a.py"], ["b.py"]))
+            self.keep(cache, "c", train + "x", {"new.py": sources[2], "copy.py": sources[1], "again.py": sources[0]})
+            self.keep(cache, "d", held, {"more.py": sources[3]})
+            self.keep(cache, "e", other, {"other.py": sources[4]})
+            open(os.path.join(cache, "pack", "part-01.xz.new"), "w").close()
+            dropped = self.pack(cache, True)
+            self.assertEqual(sorted(os.listdir(os.path.join(cache, "pack"))),
+                             ["READY", "files.jsonl", "heldout.xz", "part-00.xz", "part-01.xz"])
+            self.assertEqual([self.paths(cache, "part-%02d.xz" % i) for i in (0, 1)], [["a.py"], ["new.py"]])
+            self.assertEqual(self.paths(cache, "heldout.xz"), ["b.py"])
+            self.assertEqual(dropped["exact duplicate"]["python"] + dropped["of a held-out project"]["python"], 4)
+            self.assertEqual([(r["path"], r["split"]) for r in pack.read_index(cache)],
+                             [("a.py", "train"), ("b.py", "heldout"), ("new.py", "train")])
 
 
 class FrameTest(unittest.TestCase):
