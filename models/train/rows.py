@@ -7,7 +7,8 @@ costs a daemon one token a keystroke and tells the model where the caret is, and
 Items of one project follow each other, files of one folder first, so that earlier items are cross-file context.
 
     python3 rows.py CORPUS OUT --tokenizer tokenizer.json --epochs 12
-writes OUT/val.npy, then OUT/epoch-000.npy, ... (uint16 [rows, T + 1]), each complete when its name appears.
+writes OUT/val.npy, then OUT/epoch-000.npy, ... (uint16 [rows, T + 1]), each complete when its name appears; with --slices N
+there are N of them an epoch.
 """
 import argparse
 import multiprocessing
@@ -303,6 +304,7 @@ def main():
     p.add_argument("--epochs", type=int, default=12), p.add_argument("--length", type=int, default=2049)
     p.add_argument("--workers", type=int, default=os.cpu_count()), p.add_argument("--seed", type=int, default=1)
     p.add_argument("--val-rows", type=int, default=512)
+    p.add_argument("--slices", type=int, default=1, help="files an epoch is dealt into, by project, so that the first is there sooner")
     p.add_argument("--longest", type=int, default=LONGEST, help="tokens of the longest window")
     a = p.parse_args()
     os.makedirs(a.out, exist_ok=True)
@@ -315,12 +317,13 @@ def main():
             rng = random.Random(seed)
             wanted = files["held_out"] if epoch < 0 else ~files["held_out"]
             jobs = [(rng.random(), t) for t in tasks(files, wanted, rng)]
-            rows = np.concatenate(list(pool.imap(make_rows, jobs)))
-            rows = rows[np.random.default_rng(seed + 1).permutation(len(rows))]
-            if epoch < 0:
-                rows = rows[:a.val_rows]
-            save(os.path.join(a.out, "val.npy" if epoch < 0 else f"epoch-{epoch:03d}.npy"), rows)
-            print(f"rows: epoch {epoch}, {len(rows)} rows, {time.time() - began:.1f} s", flush=True)
+            slices = a.slices if epoch >= 0 else 1
+            for i in range(slices):
+                rows = np.concatenate(list(pool.imap(make_rows, jobs[i::slices])))
+                rows = rows[np.random.default_rng(seed + 1).permutation(len(rows))]
+                name = "val.npy" if epoch < 0 else f"epoch-{epoch * slices + i:03d}.npy"
+                save(os.path.join(a.out, name), rows[:a.val_rows] if epoch < 0 else rows)
+                print(f"rows: {name}, {len(rows)} rows, {time.time() - began:.1f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -91,14 +91,24 @@ deep --depths 1:1 --layers 20
 looped --depths 1:.12,2:.42,3:.46"
 }
 
+# From text (part-*.xz), or from a corpus that was encoded elsewhere (encoded.py).
+corpus() {
+  if compgen -G "$WORK/pack/tokens-*.xz" > /dev/null; then
+    python3 encoded.py unpack $WORK/pack $WORK/corpus --workers $CORES
+  else
+    while [ ! -e $WORK/tokenizer.json ] || [ ! -e $WORK/tokenizer_hf.json ]; do sleep 0.3; done
+    local apart=""
+    [ -e $WORK/pack/heldout.xz ] && apart="--held-out $WORK/pack/heldout.xz"
+    python3 corpus.py $WORK/corpus $WORK/pack/part-*.xz $apart --tokenizer $WORK/tokenizer.json --workers $((CORES * 3 / 4))
+  fi
+}
+
 rows() {
-  while [ ! -e $WORK/tokenizer.json ] || [ ! -e $WORK/tokenizer_hf.json ]; do sleep 0.3; done
-  local apart=""
-  [ -e $WORK/pack/heldout.xz ] && apart="--held-out $WORK/pack/heldout.xz"
-  python3 corpus.py $WORK/corpus $WORK/pack/part-*.xz $apart --tokenizer $WORK/tokenizer.json --workers $((CORES * 3 / 4)) &&
+  corpus && while [ ! -e $WORK/tokenizer.json ]; do sleep 0.3; done &&
   { [ -z "${LONG:-}" ] || (sleep 40; python3 rows.py $WORK/corpus $WORK/long --tokenizer $WORK/tokenizer.json --epochs 3 --seed ${SEED:-1} --length 4097 \
       --longest 3600 --workers $((CORES / 4)) > $logs/long.log 2>&1) & } &&
-  python3 rows.py $WORK/corpus $WORK/rows --tokenizer $WORK/tokenizer.json --epochs ${EPOCHS:-30} --seed ${SEED:-1} --workers $((CORES / 2))
+  python3 rows.py $WORK/corpus $WORK/rows --tokenizer $WORK/tokenizer.json --epochs ${EPOCHS:-30} --slices ${SLICES:-4} --seed ${SEED:-1} \
+    --workers $((CORES / 2))
 }
 
 stage=$1

@@ -5,12 +5,14 @@ import random
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../models/train"))
 try:
     import numpy as np
     import bpe
     import corpus
+    import encoded
     import rows
     MISSING = ""
 except ImportError as e:
@@ -47,6 +49,56 @@ class RowsTest(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.folder.cleanup()
+
+    def write_corpus(self, folder, projects):
+        """A corpus folder of these files, each once in every project."""
+        tables = []
+        for i in range(projects):
+            table = self.files.copy()
+            table["project"] = i
+            for field in ("head", "text", "end"):
+                table[field] += i * len(self.tokens)
+            tables.append(table)
+        np.tile(self.tokens, projects).tofile(os.path.join(folder, "tokens.u2"))
+        np.save(os.path.join(folder, "files.npy"), np.concatenate(tables))
+        np.save(os.path.join(folder, "bytes.npy"), np.array([len(b) for b in self.encoder.spelling], np.uint8))
+
+    def test_an_encoded_corpus_comes_back_whole_and_a_missing_piece_is_named(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(encoded, "PIECE", len(self.tokens) // 3), \
+                mock.patch("builtins.print"):
+            there, packed, back = (os.path.join(folder, name) for name in ("there", "packed", "back"))
+            os.mkdir(there)
+            self.write_corpus(there, 1)
+            encoded.pack(there, packed, 1)
+            self.assertEqual(len([n for n in os.listdir(packed) if n.startswith("tokens-")]), 4)
+            encoded.unpack(packed, back, 1)
+            for name in ("tokens.u2", "files.npy", "bytes.npy"):
+                with open(os.path.join(there, name), "rb") as one, open(os.path.join(back, name), "rb") as other:
+                    self.assertEqual(one.read(), other.read(), name)
+            os.remove(os.path.join(packed, "tokens-01.xz"))
+            with self.assertRaisesRegex(SystemExit, "pieces .0, 2, 3. of tokens"):
+                encoded.unpack(packed, back, 1)
+
+    def test_slices_of_an_epoch_hold_its_rows_and_held_out_rows_are_the_same_for_every_seed(self):
+        def run(folder, name, *more):
+            command = ["rows.py", folder, os.path.join(folder, name), "--tokenizer", os.path.join(self.folder.name, "tokenizer.json"),
+                       "--epochs", "1", "--length", "257", "--workers", "1", *more]
+            with mock.patch.object(sys, "argv", command), mock.patch.object(rows, "TASK_TOKENS", len(self.tokens)), mock.patch("builtins.print"):
+                rows.main()
+            return {n[:-4]: np.load(os.path.join(folder, name, n)) for n in os.listdir(os.path.join(folder, name)) if n[0] != "b"}
+
+        with tempfile.TemporaryDirectory() as folder:
+            self.write_corpus(folder, 12)
+            files = np.load(os.path.join(folder, "files.npy"))
+            files["held_out"] = files["project"] == 0
+            np.save(os.path.join(folder, "files.npy"), files)
+            whole, cut, other = run(folder, "whole"), run(folder, "cut", "--slices", "3"), run(folder, "other", "--seed", "2")
+        self.assertEqual(sorted(cut), ["epoch-000", "epoch-001", "epoch-002", "val"])
+        together = np.concatenate([cut[n] for n in sorted(cut)[:3]])
+        self.assertEqual(sorted(map(bytes, together)), sorted(map(bytes, whole["epoch-000"])))
+        self.assertNotEqual(sorted(map(bytes, together)), sorted(map(bytes, other["epoch-000"])))
+        for each in (cut, other):
+            self.assertEqual(each["val"].tolist(), whole["val"].tolist())
 
     def make(self, seed, length=513):
         maker = rows.RowMaker(self.encoder, self.tokens, length, random.Random(seed))
