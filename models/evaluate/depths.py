@@ -2,7 +2,7 @@
 
     python3 models/evaluate/depths.py heldout.jsonl.gz [--binary build/release/loopd] [--depths 1,2,3,4,5,6]
         [--limit 1600] [--processes 8] [--max-tokens 48] [--cases-out cases.jsonl] [-- more options of loopd]
-    python3 models/evaluate/depths.py --cases cases-0.jsonl cases-1.jsonl ...
+    python3 models/evaluate/depths.py --cases cases-0.jsonl cases-1.jsonl ... [--against cases-of-another-model.jsonl]
 
 Tasks are spread evenly over the file. With --cases-out every answer is written down when it is there, and the same command
 goes on where an earlier one was stopped (cases.jsonl.asked tells whether it is the same). Exact match is of non-trivial lines, averaged over languages, with a 95 % interval.
@@ -124,6 +124,29 @@ def bits_against(here, before):
     return f"{share * statistics.mean(changes):+.2f} +- {1.96 * share * statistics.stdev(changes) / math.sqrt(len(changes)):.2f} %"
 
 
+def lines_against(here, before):
+    """Tasks won and lost against other cases of the same tasks, and the chance of such a split between equals."""
+    pairs = [(case["exact"], before[task]["exact"]) for task, case in here.items()]
+    won, lost = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+    return f"+{won} -{lost}, p = {sign_test(won, lost):.2g}"
+
+
+def comparison(cases, others):
+    """Markdown rows, one a depth: cases of one model against another's, over the tasks that both have answered."""
+    lines = ["| depth | tasks | exact match of the others | of these | against the others | bits of the original, against the others |",
+             "| --- | --- | --- | --- | --- | --- |"]
+    for d in sorted({case["depth"] for case in cases}):
+        before = {c["task_id"]: c for c in others if c["depth"] == d}
+        here = {c["task_id"]: c for c in cases if c["depth"] == d and c["task_id"] in before}
+        before = {task: before[task] for task in here}
+        if not here:
+            continue
+        bits = all("bits" in c for c in (*here.values(), *before.values())) and len(here) > 1
+        lines.append(f"| {d} | {len(here)} | {100 * exact_match(before.values())[0]:.1f} % | {100 * exact_match(here.values())[0]:.1f} % | "
+                     f"{lines_against(here, before)} | {bits_against(here, before) if bits else ''} |")
+    return lines
+
+
 def table(cases):
     """Markdown rows, one a depth."""
     depths = sorted({case["depth"] for case in cases})
@@ -135,9 +158,7 @@ def table(cases):
         match, error = exact_match(here)
         against = bits = ""
         if d - 1 in by_depth:
-            pairs = [(c["exact"], by_depth[d - 1][task]["exact"]) for task, c in by_depth[d].items()]
-            won, lost = sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
-            against = f"+{won} -{lost}, p = {sign_test(won, lost):.2g}"
+            against = lines_against(by_depth[d], by_depth[d - 1])
             bits = bits_against(by_depth[d], by_depth[d - 1]) if "bits" in here[0] and len(here) > 1 else ""
         lines.append(f"| {d} | {len(here)} | {100 * match:.1f} +- {100 * error:.1f} % | {statistics.mean(c['edit_similarity'] for c in here):.3f} | "
                      f"{100 * statistics.mean(c['ended'] for c in here):.1f} % | {median_ms(here)} | {against} | {bits} |")
@@ -153,12 +174,17 @@ def main():
     parser.add_argument("--processes", type=int, default=8), parser.add_argument("--max-tokens", type=int, default=48)
     parser.add_argument("--cases-out", help="write every case to this file, and go on from what it has")
     parser.add_argument("--cases", nargs="+", help="make the table of these instead of running tasks")
+    parser.add_argument("--against", help="with --cases: compare them with these of another model instead, task by task")
     arguments = parser.parse_args(own)
     if bool(arguments.tasks) == bool(arguments.cases):
         parser.error("a file of tasks, or --cases with files of cases, is needed")
+    if arguments.against and not arguments.cases:
+        parser.error("--against compares cases, so --cases is needed")
     try:
         if arguments.cases:
-            print("\n".join(table([json.loads(line) for path in arguments.cases for line in read_lines(path)])))
+            cases = [json.loads(line) for path in arguments.cases for line in read_lines(path)]
+            others = [json.loads(line) for line in read_lines(arguments.against)] if arguments.against else []
+            print("\n".join(comparison(cases, others) if arguments.against else table(cases)))
             return
         lines = read_lines(arguments.tasks)
     except OSError as error:

@@ -100,6 +100,11 @@ class DepthsTest(unittest.TestCase):
                                                                            ("c", 2, 30.0), ("a", 2, 9.0), ("b", 2, 18.0))]
         self.assertIn("| -5.00 +- 5.66 % |", depths.table(cases)[-1])
 
+    def test_two_models_are_compared_over_what_both_have_answered(self):
+        others = [self.case("a", 1, True), self.case("b", 1, False), self.case("c", 1, False)]
+        cases = [self.case("b", 1, True), self.case("a", 1, True), self.case("d", 1, False), self.case("a", 2, True)]
+        self.assertEqual(depths.comparison(cases, others)[2:], ["| 1 | 2 | 50.0 % | 100.0 % | +1 -0, p = 1 |  |"])
+
     def test_a_run_that_stops_half_way_goes_on_where_it_was(self):
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
