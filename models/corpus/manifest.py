@@ -10,8 +10,8 @@ import re
 import archives
 import licences
 
-MANIFEST_BYTES_MAX = 4_000_000
-NOTICE_BYTES_MAX = 2_000_000
+MANIFEST_BYTES_MAX = 7_000_000
+NOTICE_BYTES_MAX = 3_000_000
 COLUMNS = "package\tversion\tpath\tsha256_16\tlicence\tsplit\tbytes\n"
 NOTICE_HEAD = """The default model was trained on source files of the packages below.
 Each entry: package, version, address, licences of the files used, then their copyright lines.
