@@ -198,7 +198,10 @@ def choose(cache, report, earlier=()):
     if len(before) < len(known):
         report("%d files of the earlier pack are not in the cache: what resembles them is not found" % (len(known) - len(before)))
     dropped = collections.defaultdict(collections.Counter)
-    bad = decontaminate.contaminated(hits, [r["project"] for r in files]) - before
+    bad = decontaminate.contaminated(hits, [r["project"] for r in files])
+    if bad & before:
+        report("%d packed files share text with this evaluation set and stay: pack anew, without --add" % len(bad & before))
+    bad -= before
     for index in bad:
         dropped["evaluation set"][files[index]["lang"]] += 1
     for index, split in enumerate(splits):

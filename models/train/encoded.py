@@ -11,6 +11,8 @@ import lzma
 import multiprocessing
 import os
 
+import numpy as np
+
 PIECE = 60_000_000     # ids; some 17 MB when packed
 # Neighbours share names over long distances; ids have two bytes, whose places matter (lc and lp share four bits).
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 4, "dict_size": 64 << 20, "lc": 1, "lp": 1, "pb": 1}]
@@ -57,6 +59,9 @@ def unpack(folder, corpus, workers):
     tasks += [(os.path.join(folder, name + ".xz"), os.path.join(corpus, name), 0) for name in ("files.npy", "bytes.npy")]
     with multiprocessing.Pool(workers) as pool:
         pool.map(unpack_piece, tasks, 1)
+    told, found = int(np.load(os.path.join(corpus, "files.npy"))["end"].max()), os.path.getsize(tasks[0][1]) // 2
+    if told != found:
+        raise SystemExit(f"{folder}: its pieces hold {found} ids, files.npy tells of {told}; copy the last pieces, too")
 
 
 def main():

@@ -75,8 +75,12 @@ class RowsTest(unittest.TestCase):
             for name in ("tokens.u2", "files.npy", "bytes.npy"):
                 with open(os.path.join(there, name), "rb") as one, open(os.path.join(back, name), "rb") as other:
                     self.assertEqual(one.read(), other.read(), name)
+            os.remove(os.path.join(packed, "tokens-03.xz"))
+            os.remove(os.path.join(back, "tokens.u2"))
+            with self.assertRaisesRegex(SystemExit, f"files.npy tells of {len(self.tokens)}; copy the last pieces"):
+                encoded.unpack(packed, back, 1)
             os.remove(os.path.join(packed, "tokens-01.xz"))
-            with self.assertRaisesRegex(SystemExit, "pieces .0, 2, 3. of tokens"):
+            with self.assertRaisesRegex(SystemExit, "pieces .0, 2. of tokens"):
                 encoded.unpack(packed, back, 1)
 
     def test_slices_of_an_epoch_hold_its_rows_and_held_out_rows_are_the_same_for_every_seed(self):
