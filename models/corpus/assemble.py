@@ -80,7 +80,7 @@ def read_records(cache):
 def looked_at(files, earlier):
     """Returns the files that get a chance: LOOKED_AT times each language's budget, cut evenly over the projects, and `earlier` rows'."""
     kept = set(fit(files, range(len(files)), {k: v * LOOKED_AT for k, v in BUDGET.items()}, float("inf")))
-    known = {(row["package"], row["path"]) for row in earlier}
+    known = gather.file_keys(earlier)
     return [f for i, f in enumerate(files) if i in kept or (f["package"], f["path"]) in known]
 
 
@@ -193,7 +193,7 @@ def choose(cache, report, earlier=()):
     """Returns (files, {file index: split}, statistics); files of `earlier` rows (see splits_of) are always among the chosen."""
     files, exact, signatures, hits = load(cache, earlier)
     splits = splits_of(files, earlier)
-    known = {(row["package"], row["path"]) for row in earlier}
+    known = gather.file_keys(earlier)
     before = {i for i, r in enumerate(files) if (r["package"], r["path"]) in known}
     if len(before) < len(known):
         report("%d files of the earlier pack are not in the cache: what resembles them is not found" % (len(known) - len(before)))

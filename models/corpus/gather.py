@@ -35,6 +35,11 @@ def read_frames(stream):
         yield header, stream.read(header["n"])
 
 
+def file_keys(rows):
+    """Returns what names a file for good, for records of kept files and rows of pack/files.jsonl alike."""
+    return {(row["package"], row["path"]) for row in rows}
+
+
 def notice_lines(package, used_holders):
     """Returns the attribution lines of a package: DEP-5 holders of the kept files, else the lines of its licence file."""
     lines = []

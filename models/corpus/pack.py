@@ -93,10 +93,18 @@ def read_index(cache):
         return [json.loads(line) for line in lines]
 
 
-def _shards_before(folder):
-    """Returns the shards that pack/READY names; a killed run may have left others beside them."""
-    with open(os.path.join(folder, "READY"), encoding="utf-8") as ready:
-        return json.load(ready)["shards"]
+def _shards_before(folder, earlier):
+    """Returns the shards that pack/READY names, which hold the `earlier` rows; a killed run may have left others beside them."""
+    path = os.path.join(folder, "READY")
+    shards = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as ready:
+            shards = json.load(ready)["shards"]
+    held = sum(shard["files"] for shard in shards.values())
+    if held != len(earlier):
+        raise SystemExit("%s tells of %d files, files.jsonl of %d: a run was killed between the two; pack anew, without --add" %
+                         (path, held, len(earlier)))
+    return shards
 
 
 def _summary(rows, shards):
@@ -119,11 +127,11 @@ def write_all(cache, files, chosen, workers, report, earlier=()):
     """
     folder = os.path.join(cache, "pack")
     os.makedirs(folder, exist_ok=True)
-    shards = _shards_before(folder) if earlier else {}
+    shards = _shards_before(folder, earlier) if earlier else {}
     for stale in glob.glob(os.path.join(folder, "*")):
         if os.path.basename(stale) not in (*shards, *(("files.jsonl", "READY") if earlier else ())):
             os.remove(stale)
-    known = {(row["package"], row["path"]) for row in earlier}
+    known = gather.file_keys(earlier)
     first = sum(name.startswith("part-") for name in shards)
     jobs = []
     for split, form in (("train", "part-%02d.xz"), ("heldout", "heldout.xz")):

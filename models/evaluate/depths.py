@@ -184,6 +184,8 @@ def main():
         if arguments.cases:
             cases = [json.loads(line) for path in arguments.cases for line in read_lines(path)]
             others = [json.loads(line) for line in read_lines(arguments.against)] if arguments.against else []
+            if arguments.against and not {c["task_id"] for c in cases} & {c["task_id"] for c in others}:
+                sys.exit(f"{arguments.against}: has no task in common with these cases; compare cases of one file of tasks")
             print("\n".join(comparison(cases, others) if arguments.against else table(cases)))
             return
         lines = read_lines(arguments.tasks)

@@ -94,6 +94,7 @@ looped --depths 1:.12,2:.42,3:.46"
 # From text (part-*.xz), or from a corpus that was encoded elsewhere (encoded.py).
 corpus() {
   if compgen -G "$WORK/pack/tokens-*.xz" > /dev/null; then
+    [ ! -e $WORK/pack/sample.xz ] || { echo "sample.xz makes a new tokenizer, and tokens-*.xz are ids of the old one: leave one out"; return 1; }
     python3 encoded.py unpack $WORK/pack $WORK/corpus --workers $CORES
   else
     while [ ! -e $WORK/tokenizer.json ] || [ ! -e $WORK/tokenizer_hf.json ]; do sleep 0.3; done

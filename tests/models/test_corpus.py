@@ -332,6 +332,10 @@ class AddTest(unittest.TestCase):
             self.assertEqual(dropped["exact duplicate"]["python"] + dropped["of a held-out project"]["python"], 4)
             self.assertEqual([(r["path"], r["split"]) for r in pack.read_index(cache)],
                              [("a.py", "train"), ("b.py", "heldout"), ("new.py", "train")])
+            os.remove(os.path.join(cache, "pack", "READY"))
+            with self.assertRaisesRegex(SystemExit, "0 files, files.jsonl of 3: a run was killed"):
+                self.pack(cache, True)
+            self.assertEqual(self.paths(cache, "part-01.xz"), ["new.py"])
 
 
 class FrameTest(unittest.TestCase):
