@@ -23,6 +23,9 @@ constexpr auto kSpin = std::chrono::microseconds(1000);
 // Parts for each thread: enough that a thread which starts late still finds some, few enough that taking them is cheap.
 constexpr std::size_t kPartsPerThread = 4;
 
+// In place of a count of parts: the pool ends.
+constexpr std::uint32_t kEnd = 0xFFFFFFFF;
+
 constexpr std::uint32_t generation_of(std::uint64_t ticket) { return static_cast<std::uint32_t>(ticket >> 32); }
 constexpr std::uint32_t parts_of(std::uint64_t ticket) { return static_cast<std::uint32_t>(ticket); }
 
@@ -33,10 +36,9 @@ ThreadPool::ThreadPool(int threads) {
 }
 
 ThreadPool::~ThreadPool() {
-  stopping_.store(true);
   {
     const std::lock_guard lock(mutex_);
-    ticket_.store(static_cast<std::uint64_t>(generation_of(ticket_.load()) + 1) << 32);
+    ticket_.store(static_cast<std::uint64_t>(generation_of(ticket_.load()) + 1) << 32 | kEnd);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
@@ -95,8 +97,10 @@ void ThreadPool::serve() {
       wake_.wait(lock, [&] { return generation_of(ticket_.load()) != seen; });
       sleeping_.fetch_sub(1);
     }
-    if (stopping_.load()) return;
-    seen = generation_of(ticket_.load(std::memory_order_acquire));
+    // Read once: of two words, or of one word read twice, the first may be an operation's and the second the end's.
+    const std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    if (parts_of(ticket) == kEnd) return;
+    seen = generation_of(ticket);
     take_parts(seen);
   }
 }

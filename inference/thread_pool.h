@@ -41,12 +41,11 @@ class ThreadPool {
   std::size_t count_ = 0;
   std::size_t part_ = 0;
 
-  // Upper half: the operation's generation. Lower half: parts not yet taken. One word, so that a late worker cannot take
-  // a part of an operation that has ended.
+  // Upper half: the operation's generation. Lower half: parts not yet taken, or that the pool ends. One word, so that a
+  // late worker can neither take a part of an operation that has ended nor miss the end.
   std::atomic<std::uint64_t> ticket_{0};
   std::atomic<std::uint32_t> unfinished_{0};
   std::atomic<int> sleeping_{0};
-  std::atomic<bool> stopping_{false};
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<std::thread> workers_;

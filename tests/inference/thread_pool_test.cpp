@@ -1,4 +1,4 @@
-// Every row is done exactly once, in ranges that keep to the grain, however operations follow each other.
+// Every row is done exactly once, in ranges that keep to the grain, however operations follow each other and the pool ends.
 #include "inference/thread_pool.h"
 
 #include <doctest/doctest.h>
@@ -33,4 +33,14 @@ TEST_CASE("ten thousand operations in a row do not mix") {
     });
   }
   for (const long sum : sums) CHECK(sum == 9999L * 10000 / 2);
+}
+
+// A worker on its way into the last operation, which others have done by then, has to notice that there is none to come.
+TEST_CASE("a pool ends while its workers are still waking up for an operation that is done, in a row of two thousand") {
+  std::atomic<std::size_t> rows = 0;
+  for (int round = 0; round < 2000; ++round) {
+    ThreadPool pool(3);
+    pool.run(8, 1, [&](std::size_t begin, std::size_t end) { rows += end - begin; });
+  }
+  CHECK(rows == 8 * 2000);
 }
