@@ -13,7 +13,7 @@ namespace inference {
 // allowed when its bytes and the bytes still owed agree as far as the shorter goes ("return" for "retu").
 class ByteConstraint {
  public:
-  ByteConstraint(const Tokenizer& tokenizer, std::string forced) : tokenizer_(tokenizer), owed_(std::move(forced)) {}
+  ByteConstraint(const Tokenizer& tokenizer, std::string forced) : tokenizer_(&tokenizer), owed_(std::move(forced)) {}
 
   bool active() const { return !owed_.empty(); }
   // Forbids in `logits` every token that contradicts the bytes owed. Some token always remains: the single bytes do.
@@ -22,7 +22,7 @@ class ByteConstraint {
   std::string_view accept(TokenId token);
 
  private:
-  const Tokenizer& tokenizer_;
+  const Tokenizer* tokenizer_;
   std::string owed_;
 };
 

@@ -1,8 +1,11 @@
-// Picks, checks drafts, and stops.
+// Picks, checks drafts, searches, and stops.
 #include "inference/decoder.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "inference/model.h"
 #include "inference/ops.h"
@@ -16,6 +19,10 @@ double ms_since(Clock::time_point start) { return std::chrono::duration<double, 
 
 // How far ahead a guess is followed.
 constexpr std::size_t kLookAhead = 24;
+// Tokens beside the one that is picked which may begin a likelier answer. A third found two more lines of 1,030.
+constexpr std::size_t kRivals = 2;
+
+bool is_whole(FinishReason reason) { return reason == FinishReason::end_token || reason == FinishReason::stop_rule; }
 
 }  // namespace
 
@@ -29,53 +36,142 @@ Decoder::Decoder(const Engine& engine, Lane& lane, const GenerateParams& params,
       vocabulary_(static_cast<std::size_t>(engine.model().config.vocab_size)),
       constraint_(engine.tokenizer(), params.forced),
       sampler_(params.temperature, params.top_p, params.seed),
-      settled_(lane.tokens().size()),
-      logits_(logits) {
+      prompt_(lane.tokens().size()),
+      settled_(prompt_),
+      logits_(logits),
+      searches_(params.search_tokens > 0 && params.temperature <= 0 && params.adaptive <= 0),
+      best_(-std::numeric_limits<double>::infinity()) {
   logits_.clear();
   if (speculation) text_ = as_read(lane.tokens(), speculation->marks);
 }
 
 void Decoder::run(GenerateResult& result, const std::stop_token& stop) {
   result.finish = decode(result, stop);
-  if (result.finish == FinishReason::end_token || result.finish == FinishReason::stop_rule) learn_end();
+  if (is_whole(result.finish)) {
+    learn_end();
+    if (searches_) search(result, stop);
+  }
   drop_drafts();
 }
 
 FinishReason Decoder::decode(GenerateResult& result, const std::stop_token& stop) {
-  const auto stops = engine_.stop_tokens();
-  const auto most = static_cast<std::size_t>(std::max(0, params_.max_tokens));
-  while (result.tokens.size() < most) {
-    const Sampled next = pick(result.text.empty());
-    if (std::find(stops.begin(), stops.end(), next.token) != stops.end()) return FinishReason::end_token;
-    result.tokens.push_back(next.token);
-    result.logprobs.push_back(next.logprob);
-    result.token_ms.push_back(ms_since(start_));
-    result.drafted.push_back(0);
-    result.accepted.push_back(0);
-    result.text += constraint_.accept(next.token);
-    if (!constraint_.active() && params_.stop_rule && params_.stop_rule(result.text)) return FinishReason::stop_rule;
-    if (params_.deadline && Clock::now() >= *params_.deadline) return FinishReason::deadline;
-    if (settled_ >= static_cast<std::size_t>(engine_.model().config.max_positions)) return FinishReason::context_full;
-    if (result.tokens.size() == most) break;  // nobody asks what follows
-    if (!advance(next.token, most - result.tokens.size(), result, stop)) return FinishReason::cancelled;
+  if (params_.max_tokens <= 0) return FinishReason::max_tokens;
+  while (true) {
+    if (const auto end = take(pick(result), result, stop)) return *end;
   }
-  return FinishReason::max_tokens;
 }
 
-Sampled Decoder::pick(bool first) {
+std::optional<FinishReason> Decoder::take(const Sampled& next, GenerateResult& result, const std::stop_token& stop) {
+  const auto stops = engine_.stop_tokens();
+  const auto most = static_cast<std::size_t>(params_.max_tokens);
+  total_ += static_cast<double>(next.logprob);
+  if (std::find(stops.begin(), stops.end(), next.token) != stops.end()) return FinishReason::end_token;
+  result.tokens.push_back(next.token);
+  result.logprobs.push_back(next.logprob);
+  result.token_ms.push_back(ms_since(start_));
+  result.drafted.push_back(0);
+  result.accepted.push_back(0);
+  result.text += constraint_.accept(next.token);
+  if (!constraint_.active() && params_.stop_rule && params_.stop_rule(result.text)) return FinishReason::stop_rule;
+  if (params_.deadline && Clock::now() >= *params_.deadline) return FinishReason::deadline;
+  if (settled_ >= static_cast<std::size_t>(engine_.model().config.max_positions)) return FinishReason::context_full;
+  if (result.tokens.size() == most) return FinishReason::max_tokens;  // nobody asks what follows
+  if (!advance(next.token, most - result.tokens.size(), result, stop)) return FinishReason::cancelled;
+  return std::nullopt;
+}
+
+void Decoder::search(GenerateResult& best, const std::stop_token& stop) {
+  best_ = total_;
+  const auto least_likely_first = [](const Rival& a, const Rival& b) { return a.total < b.total; };
+  auto left = params_.search_tokens;
+  bool moved = false;
+  while (left > 0 && !rivals_.empty()) {
+    const auto likeliest = std::max_element(rivals_.begin(), rivals_.end(), least_likely_first);
+    if (likeliest->total <= best_) break;
+    moved = true;
+    Rival rival = std::move(*likeliest);
+    rivals_.erase(likeliest);
+    GenerateResult trial = std::move(rival.before);
+    std::swap(trial.timings, best.timings);  // one account of all that was computed
+    go_back_to(trial);
+    std::optional<FinishReason> end;
+    for (Sampled next = rival.token; left > 0 && total_ + static_cast<double>(next.logprob) > best_; next = pick(trial)) {
+      end = take(next, trial, stop);
+      if (end) break;
+      --left;
+      ++trial.timings.searched_tokens;
+    }
+    std::swap(trial.timings, best.timings);
+    if (end && is_whole(*end)) {
+      learn_end();
+      best_ = total_;
+      trial.finish = *end;
+      trial.timings = best.timings;
+      best = std::move(trial);
+    } else if (end == FinishReason::cancelled) {
+      best.finish = *end;
+      break;
+    } else if (end == FinishReason::deadline) {
+      break;
+    }
+  }
+  if (moved) go_back_to(best);  // the session remembers what was answered, not what was tried
+}
+
+void Decoder::note_rivals(const GenerateResult& result, std::span<const float> allowed, const Sampled& picked) {
+  std::array<TokenId, kRivals> nearest;
+  nearest.fill(-1);
+  const auto logit = [&](TokenId id) { return id < 0 ? kForbidden : allowed[static_cast<std::size_t>(id)]; };
+  for (TokenId id = 0; id < static_cast<TokenId>(allowed.size()); ++id) {
+    if (logit(id) <= logit(nearest.back()) || id == picked.token) continue;
+    std::size_t at = kRivals - 1;
+    for (; at > 0 && logit(id) > logit(nearest[at - 1]); --at) nearest[at] = nearest[at - 1];
+    nearest[at] = id;
+  }
+  for (const TokenId id : nearest) {
+    if (id < 0) continue;
+    const Sampled rival{id, picked.logprob + logit(id) - logit(picked.token)};
+    const double total = total_ + static_cast<double>(rival.logprob);
+    if (total > best_) rivals_.push_back({result, rival, total});
+  }
+}
+
+void Decoder::go_back_to(const GenerateResult& result) {
+  std::vector<TokenId> tokens(lane_.tokens().begin(), lane_.tokens().begin() + static_cast<std::ptrdiff_t>(prompt_));
+  tokens.insert(tokens.end(), result.tokens.begin(), result.tokens.end());
+  lane_.replace(tokens);
+  settled_ = tokens.size();
+  logits_.clear();
+  constraint_ = ByteConstraint(engine_.tokenizer(), params_.forced);
+  for (const TokenId token : result.tokens) constraint_.accept(token);
+  total_ = 0;
+  for (const float logprob : result.logprobs) total_ += static_cast<double>(logprob);
+  guess_ = {};
+  guessed_ = 0;
+  shallow_ = false;
+  if (speculation_) text_ = as_read(tokens, speculation_->marks);
+}
+
+Sampled Decoder::pick(const GenerateResult& result) {
+  const bool first = result.text.empty();
   const bool unbound = !constraint_.active() && (params_.banned_first.empty() || !first);
   // Ids that the tokenizer does not define pad the vocabulary; they stand for no bytes.
   const std::size_t defined = std::min(vocabulary_, engine_.tokenizer().size());
   if (logits_.empty()) {
     // A device that can pick the likeliest token does; it need not hand over what nothing else looks at.
-    if (params_.temperature <= 0 && unbound && lane_.tokens().size() == settled_) {
+    if (params_.temperature <= 0 && unbound && !searches_ && lane_.tokens().size() == settled_) {
       if (const auto picked = lane_.greedy(params_.depth, {engine_.tokenizer().size(), {}, {}, 0})) return *picked;
     }
     first_row_ = settled_ - 1;
     lane_.logits(params_.depth, first_row_, lane_.tokens().size() - first_row_, logits_);
   }
   const auto logits = std::span<const float>(logits_).subspan((settled_ - 1 - first_row_) * vocabulary_, vocabulary_);
-  if (unbound) return sampler_.pick(logits, logits.first(defined));
+  const auto picked = [&](std::span<const float> allowed) {
+    const Sampled sampled = sampler_.pick(logits, allowed);
+    if (searches_) note_rivals(result, allowed, sampled);
+    return sampled;
+  };
+  if (unbound) return picked(logits.first(defined));
   masked_.assign(logits.begin(), logits.begin() + static_cast<std::ptrdiff_t>(defined));
   constraint_.mask(masked_);
   if (first) {
@@ -83,7 +179,7 @@ Sampled Decoder::pick(bool first) {
       if (static_cast<std::size_t>(banned) < defined) masked_[static_cast<std::size_t>(banned)] = kForbidden;
     }
   }
-  return sampler_.pick(logits, masked_);
+  return picked(masked_);
 }
 
 bool Decoder::advance(TokenId token, std::size_t tokens_left, GenerateResult& result, const std::stop_token& stop) {

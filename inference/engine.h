@@ -74,6 +74,9 @@ struct GenerateParams {
   // Above 0: a token that an earlier loop gives at least this probability is taken from that loop, and the later ones do not
   // run for it. This does change the result. Tokens are not guessed then.
   float adaptive = 0;
+  // Tokens that may be spent, after a greedy answer has come to its end, on finding a likelier one; 0: the greedy answer. Made
+  // for answers of a line: the likeliest of all texts that may be long is often none. Not with `adaptive`.
+  std::size_t search_tokens = 0;
   bool background = false;  // nobody waits for it: whoever serves several callers serves the others first
 };
 
@@ -93,6 +96,7 @@ struct Timings {
   std::size_t verify_runs = 0;      // runs that checked guesses
   double verify_ms = 0;             // their part of decode_ms
   std::size_t early_tokens = 0;     // generated tokens taken from an earlier loop
+  std::size_t searched_tokens = 0;  // of other answers, spent on finding a likelier one; not among the generated
 };
 
 struct GenerateResult {

@@ -101,6 +101,7 @@ const std::vector<Flag>& flags() {
       {"--yes", "module", false, [](Options& o, Text) { o.yes = true; }},
       {"--speculation", "bench", false, [](Options& o, Text) { o.speculation = true; }},
       {"--adaptive", "eval", true, [](Options& o, Text v) { o.adaptive = share("--adaptive", v); }},
+      {"--search", "eval", true, [](Options& o, Text v) { o.search = integer("--search", v, 0, 4096); }},
       {"--compare-revise", "eval", false, [](Options& o, Text) { o.compare_revise = true; }},
       {"--no-revise", "eval", false, [](Options& o, Text) { o.no_revise = true; }},
       {"--cases", "eval", false, [](Options& o, Text) { o.cases = true; }},
@@ -231,7 +232,8 @@ std::string usage() {
   loopd eval infill FILE.jsonl[.gz] [--depths 1,2,3] [--limit N] [--max-tokens N]
         [--shown [--no-revise | --compare-revise]]
         [--adaptive P]          exact match, edit similarity and times, per depth; --adaptive takes a token from an
-        [--cases | --print-prompts]  earlier loop where that gives it this probability; or a line a task; or token ids
+        [--search N]            earlier loop where that gives it this probability; --search spends up to N tokens on
+        [--cases | --print-prompts]  a likelier line than the greedy (24; 0: none); or a line a task; or token ids
   loopd eval implement FILE.jsonl [--depth N] [--limit N] [--no-revise | --compare-revise]
                                 writes function bodies and counts how many parse
   loopd bench decode|prefill [--depths 1,2,3] [--synthetic 40b-loop:int4 [--batch 1,8] [--context 0,8192]]

@@ -51,6 +51,7 @@ struct Options {
   bool no_revise = false;
   bool compare_revise = false;      // eval: with revise passes beside without
   float adaptive = 0;               // eval infill: GenerateParams::adaptive
+  std::optional<int> search;        // eval infill: CompletionOptions::search_tokens; none: the setting
 
   // module
   std::string language;

@@ -66,6 +66,7 @@ struct Run {
     params.temperature = input.options.temperature;
     params.seed = input.options.seed;
     params.speculate = input.options.speculate;
+    params.search_tokens = plan.cursor.single_line ? input.options.search_tokens : 0;
     params.deadline = deadline();
     params.stop_rule = StopRule{plan.cursor, plan.line_prefix, kept};
     params.background = input.ahead;

@@ -64,6 +64,8 @@ struct CompletionOptions {
   std::vector<inference::TokenId> banned_first;  // the draft begins with none of these: another one than the likeliest
   float temperature = 0;       // above 0: another draft than the likeliest, for a second try
   std::uint64_t seed = 0;
+  // Where one line is wanted: tokens that may be spent on finding a likelier one than the greedy; see bench/README.md.
+  std::size_t search_tokens = 24;
   bool speculate = true;       // check guessed tokens where that pays; never changes the text
   std::chrono::milliseconds deadline{0};  // from the start of complete(); 0: none
 };

@@ -82,6 +82,7 @@ CompletionInput CompletionDesk::input_for(const OpenDocument& open, const Ask& a
   input.others = hooks_.others(open.uri);
   input.options.policy = settings.depth;
   input.options.max_tokens = settings.max_tokens;
+  input.options.search_tokens = settings.search_tokens;
   input.options.budget.total = settings.context_tokens;
   input.options.snippet_count = settings.context_snippets;
   input.options.comments = settings.comments;

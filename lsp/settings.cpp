@@ -93,6 +93,7 @@ const std::map<std::string, Apply>& table() {
       {"depth.function", depth(&context::DepthPolicy::function)},
       {"depth.module", depth(&context::DepthPolicy::module)},
       {"maxTokens", integer(&Settings::max_tokens, 1, 4096)},
+      {"search", integer(&Settings::search_tokens, 0, 4096)},
       {"deadlineMs", integer(&Settings::deadline_ms, 10, 600000)},
       {"languages", texts(&Settings::languages, no_texts)},
       {"comments", flag(&Settings::comments)},

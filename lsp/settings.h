@@ -19,6 +19,7 @@ struct Settings {
   int threads = 0;              // 0: one per core
   context::DepthPolicy depth;
   int max_tokens = 96;                  // of one suggestion
+  std::size_t search_tokens = 24;       // where one line is wanted: spent at most on finding a likelier one; 0: none
   int deadline_ms = 1500;               // of one suggestion while typing; ten times that on an explicit request
   std::vector<std::string> languages;   // empty: all; else names such as "python", as context::name() gives them
   bool comments = false;                // complete inside comments and strings

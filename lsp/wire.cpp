@@ -71,7 +71,8 @@ StopRule read_rule(const Json& json) {
 Json to_json(const inference::GenerateParams& params) {
   Json json = {{"depth", params.depth}, {"max_tokens", params.max_tokens}, {"temperature", params.temperature},
                {"top_p", params.top_p}, {"seed", params.seed}, {"banned", params.banned_first},
-               {"background", params.background}, {"speculate", params.speculate}, {"adaptive", params.adaptive}};
+               {"background", params.background}, {"speculate", params.speculate}, {"adaptive", params.adaptive},
+               {"search", params.search_tokens}};
   if (params.deadline) json["ms_left"] = std::chrono::duration<double, std::milli>(*params.deadline - Clock::now()).count();
   if (params.stop_rule) {
     const StopRule* rule = params.stop_rule.target<StopRule>();
@@ -92,6 +93,7 @@ inference::GenerateParams read_params(const Json& json) {
   json.at("background").get_to(params.background);
   json.at("speculate").get_to(params.speculate);
   json.at("adaptive").get_to(params.adaptive);
+  json.at("search").get_to(params.search_tokens);
   if (json.contains("ms_left")) {
     // A day is as good as for ever, and cannot overflow.
     const double left = std::clamp(json.at("ms_left").get<double>(), 0.0, 864e5);
@@ -105,14 +107,16 @@ Json to_json(const inference::Timings& timings) {
   return {{"prefill", timings.prefill_ms}, {"decode", timings.decode_ms}, {"prompt", timings.prompt_tokens},
           {"reused", timings.reused_tokens}, {"computed", timings.computed_tokens}, {"generated", timings.generated_tokens},
           {"prefetched", timings.prefetched_tokens}, {"drafted", timings.drafted_tokens}, {"accepted", timings.accepted_tokens},
-          {"verified", timings.verify_runs}, {"verify", timings.verify_ms}, {"early", timings.early_tokens}};
+          {"verified", timings.verify_runs}, {"verify", timings.verify_ms}, {"early", timings.early_tokens},
+          {"searched", timings.searched_tokens}};
 }
 
 inference::Timings read_timings(const Json& json) {
   return {json.at("prefill").get<double>(), json.at("decode").get<double>(), json.at("prompt").get<std::size_t>(),
           json.at("reused").get<std::size_t>(), json.at("computed").get<std::size_t>(), json.at("generated").get<std::size_t>(),
           json.at("prefetched").get<std::size_t>(), json.at("drafted").get<std::size_t>(), json.at("accepted").get<std::size_t>(),
-          json.at("verified").get<std::size_t>(), json.at("verify").get<double>(), json.at("early").get<std::size_t>()};
+          json.at("verified").get<std::size_t>(), json.at("verify").get<double>(), json.at("early").get<std::size_t>(),
+          json.at("searched").get<std::size_t>()};
 }
 
 }  // namespace

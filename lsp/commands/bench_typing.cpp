@@ -73,6 +73,7 @@ class Replay {
       input.options.depth = depth_;
       input.options.policy = settings_.depth;
       input.options.max_tokens = settings_.max_tokens;
+      input.options.search_tokens = settings_.search_tokens;
       complete_both(input, all[places++]);
     }
   }

@@ -84,6 +84,7 @@ int complete_file(const Options& options, const Settings& settings) {
   input.options.policy = settings.depth;
   input.options.depth = options.depth;
   input.options.max_tokens = options.max_tokens.value_or(settings.max_tokens);
+  input.options.search_tokens = settings.search_tokens;
   input.options.budget.total = settings.context_tokens;
   input.options.comments = settings.comments;
 

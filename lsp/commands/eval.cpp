@@ -81,7 +81,7 @@ std::vector<Task> read_tasks(const std::string& path, std::size_t limit) {
   return tasks;
 }
 
-CompletionInput input_for(const Task& task, int depth, int max_tokens) {
+CompletionInput input_for(const Task& task, int depth, int max_tokens, std::size_t search_tokens) {
   CompletionInput input;
   input.session = "eval";
   input.path = task.path;
@@ -91,6 +91,7 @@ CompletionInput input_for(const Task& task, int depth, int max_tokens) {
   input.explicit_request = true;
   input.options.depth = depth;
   input.options.max_tokens = max_tokens;
+  input.options.search_tokens = search_tokens;
   input.options.comments = true;
   return input;
 }
@@ -111,15 +112,18 @@ context::Prompt prompt_of(const ModelPort& model, const CompletionInput& input, 
 
 // What the model alone writes: no trimming, and no stop rule but the end of the line where the hole lies in one. The
 // prompt window is the one completions use.
-FilledHole fill(const ModelPort& model, const Task& task, int depth, int max_tokens, float adaptive) {
-  const CompletionInput input = input_for(task, depth, max_tokens);
+FilledHole fill(const ModelPort& model, const CompletionInput& input, const Task& task, float adaptive) {
+  const int max_tokens = input.options.max_tokens;
   const auto prompt = prompt_of(model, input, max_tokens);
   inference::GenerateParams params;
-  params.depth = depth;
+  params.depth = *input.options.depth;
   params.max_tokens = max_tokens;
   params.adaptive = adaptive;
   const bool one_line = task.reference.find('\n') == std::string::npos;
-  if (one_line) params.stop_rule = line_is_done;
+  if (one_line) {
+    params.stop_rule = line_is_done;
+    params.search_tokens = input.options.search_tokens;
+  }
   const auto result = model.generate(input.session, {prompt.path, {}, prompt.prefix, prompt.suffix}, params, {});
   const std::size_t line_end = one_line && line_is_done(result.text) ? result.text.find('\n', result.text.find_first_not_of(" \t\r\n")) : std::string::npos;
   return {result.text.substr(0, line_end), result.finish == inference::FinishReason::end_token,
@@ -127,8 +131,7 @@ FilledHole fill(const ModelPort& model, const Task& task, int depth, int max_tok
 }
 
 // What an editor would show, for --shown.
-FilledHole fill_shown(const ModelPort& model, const Task& task, int depth, int max_tokens, bool revise) {
-  CompletionInput input = input_for(task, depth, max_tokens);
+FilledHole fill_shown(const ModelPort& model, CompletionInput input, bool revise) {
   if (!revise) input.options.passes = 0;
   const Completion completion = complete(model, input, {});
   const bool revised = std::any_of(completion.steps.begin(), completion.steps.end(), [](const LoopStep& step) { return step.kind == StepKind::revise; });
@@ -139,7 +142,7 @@ FilledHole fill_shown(const ModelPort& model, const Task& task, int depth, int m
 // Prompts as token ids, and the bytes that the answer must begin with: for judging the same tasks with other engines.
 void print_prompts(const inference::Engine& engine, const ModelPort& model, const std::vector<Task>& tasks, int max_tokens) {
   for (const Task& task : tasks) {
-    const auto prompt = prompt_of(model, input_for(task, 1, max_tokens), max_tokens);
+    const auto prompt = prompt_of(model, input_for(task, 1, max_tokens, 0), max_tokens);
     const auto encoded = engine.encode_fim({prompt.path, {}, prompt.prefix, prompt.suffix});
     std::puts(to_text({{"task_id", task.id}, {"language", task.language}, {"tokens", encoded.tokens},
                        {"forced", encoded.forced}, {"canonical_solution", task.reference}}).c_str());
@@ -190,13 +193,14 @@ std::vector<Way> ways_of(const Options& options, int most) {
   return ways;
 }
 
-void fill_all(const std::shared_ptr<const inference::Engine>& engine, const std::vector<Task>& tasks, const Options& options, int max_tokens, Way& way) {
+void fill_all(const std::shared_ptr<const inference::Engine>& engine, const std::vector<Task>& tasks, const Options& options, int max_tokens,
+              std::size_t search_tokens, Way& way) {
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     // A new session for each task, which begins with an empty cache.
     Sessions sessions(engine, 1);
     const ModelPort model = sessions.port();
-    const FilledHole hole = options.shown ? fill_shown(model, tasks[i], way.depth, max_tokens, way.revise)
-                                          : fill(model, tasks[i], way.depth, max_tokens, options.adaptive);
+    const CompletionInput input = input_for(tasks[i], way.depth, max_tokens, search_tokens);
+    const FilledHole hole = options.shown ? fill_shown(model, input, way.revise) : fill(model, input, tasks[i], options.adaptive);
     way.score.add(tasks[i].reference, hole);
     if (options.cases) print_case(tasks[i], way.depth, hole);
     if (!tasks[i].language.empty()) way.by_language[tasks[i].language].add(tasks[i].reference, hole);
@@ -233,6 +237,7 @@ int evaluate_infill(const Options& options, const Settings& settings) {
   const auto engine = inference::Engine::load(wanted);
   std::vector<Way> ways = ways_of(options, engine->info().max_depth);
   const int max_tokens = options.max_tokens.value_or(128);
+  const std::size_t search_tokens = options.search ? static_cast<std::size_t>(*options.search) : settings.search_tokens;
   if (options.print_prompts) {
     Sessions sessions(engine, 1);
     print_prompts(*engine, sessions.port(), tasks, max_tokens);
@@ -242,13 +247,13 @@ int evaluate_infill(const Options& options, const Settings& settings) {
   Json results = Json::array();
   if (!options.json && !options.cases) std::printf("depth  tasks  exact  non-trivial  similarity  ended  median ms  ms/token\n");
   for (Way& way : ways) {
-    fill_all(engine, tasks, options, max_tokens, way);
+    fill_all(engine, tasks, options, max_tokens, search_tokens, way);
     results.push_back(report_of(way, options));
     if (!options.json && !options.cases) print(way, options);
   }
   if (options.json && !options.cases) {
     std::puts(to_text({{"file", path}, {"model", engine->info().model_dir}, {"device", engine->info().device},
-                       {"shown", options.shown}, {"adaptive", options.adaptive}, {"depths", results}}).c_str());
+                       {"shown", options.shown}, {"adaptive", options.adaptive}, {"search", search_tokens}, {"depths", results}}).c_str());
   }
   return 0;
 }
