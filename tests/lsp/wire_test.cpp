@@ -33,6 +33,7 @@ Request full_request() {
   request.params.max_tokens = 7;
   request.params.temperature = 0.1f;
   request.params.top_p = 0.9f;
+  request.params.search_tokens = 24;
   request.params.seed = ~0ull;
   request.params.banned_first = {1, 151643};
   StopRule rule;
@@ -65,6 +66,7 @@ TEST_CASE("a request arrives as it was sent") {
   CHECK(got.segments[1].text == no_utf8);
   CHECK(got.suffix == "");
   CHECK(got.params.temperature == 0.1f);
+  CHECK(got.params.search_tokens == 24);
   CHECK(got.params.seed == ~0ull);
   CHECK(got.params.banned_first == sent.params.banned_first);
   REQUIRE(got.params.stop_rule.target<StopRule>());
