@@ -73,7 +73,7 @@ class Replay {
       input.options.depth = depth_;
       input.options.policy = settings_.depth;
       input.options.max_tokens = settings_.max_tokens;
-      input.options.search_tokens = settings_.search_tokens;
+      input.options.search_tokens = 0;  // what guesses gain is measured on the greedy answer alone
       complete_both(input, all[places++]);
     }
   }
